@@ -1,0 +1,1 @@
+"""How good: scores as pure functions of arrays, one copy of each for all rooms."""

@@ -1,0 +1,233 @@
+"""COCO run lengths: a mask as a short string, over pycocotools.
+
+Runs go down the columns, background first. Outside this file `counts` is always `str`; bytes and plain lists of run
+lengths are accepted on entry (`as_rle`). pycocotools trusts its input: a string whose runs do not fill the picture
+makes it read or write outside its buffers. So every string is unpacked and summed here before it reaches the C code.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from sama_video.errors import RegionError
+
+MAX_PIXELS = 2**26
+"""Masks above this are refused: a short string may claim any size, and decoding must not exhaust the memory."""
+
+_CODE_BITS = 5
+_MAX_CODE_LENGTH = 6  # a run below 2**29, sign included, needs 6 characters
+
+
+class Rle(TypedDict):
+    """One mask in COCO's compressed form: `size` is `[height, width]`."""
+
+    size: list[int]
+    counts: str
+
+
+def as_rle(value: object) -> Rle:
+    """Check a mapping that claims to be run lengths; gives it back in canonical form.
+
+    Canonical: `counts` is a compressed `str` without empty runs, so equal masks are equal values.
+    """
+    if not isinstance(value, Mapping):
+        raise RegionError(f'mask is {_named(value)}; give {{"size": [height, width], "counts": "..."}}.')
+    unknown = sorted(str(key) for key in value if key not in ("size", "counts"))
+    if unknown or "size" not in value or "counts" not in value:
+        given = ", ".join(sorted(str(key) for key in value)) or "nothing"
+        raise RegionError(f'mask has the keys {given}; run lengths have exactly "size" and "counts".')
+    height, width = _checked_size(value["size"])
+    counts = value["counts"]
+    if isinstance(counts, Sequence) and not isinstance(counts, str | bytes):
+        runs = _checked_runs(_plain_runs(counts), height, width)
+    else:
+        runs = _checked_runs(_unpack(_as_text(counts)), height, width)
+    return _pack(runs, height, width)
+
+
+def encode(mask: Bool[np.ndarray, "height width"]) -> Rle:
+    """Turn a mask into run lengths."""
+    height, width = mask.shape
+    packed = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(height), int(width)], "counts": packed["counts"].decode("ascii")}
+
+
+def decode(rle: Rle) -> Bool[np.ndarray, "height width"]:
+    """Turn run lengths into a mask; RegionError if they are damaged."""
+    runs = _runs(rle)
+    filled: NDArray[np.bool_] = np.arange(runs.size) % 2 == 1
+    # Not the library's decoder: it warns under NumPy 2, and the runs are at hand.
+    return np.ascontiguousarray(np.repeat(filled, runs).reshape(rle["size"], order="F"))
+
+
+def area(rle: Rle) -> int:
+    """Number of pixels in the mask."""
+    return int(_runs(rle)[1::2].sum())
+
+
+def box_of(rle: Rle) -> tuple[int, int, int, int] | None:
+    """Smallest half-open box `(x0, y0, x1, y1)` around the mask, None for an empty one."""
+    runs = _runs(rle)
+    ends = np.cumsum(runs)
+    starts = ends - runs
+    filled = np.flatnonzero(runs[1::2]) * 2 + 1
+    if filled.size == 0:
+        return None
+    height = int(rle["size"][0])
+    first, last = starts[filled], ends[filled] - 1
+    one_column = first // height == last // height
+    # A run that turns the corner into the next column touches the bottom row and the top row.
+    y0 = np.where(one_column, first % height, 0).min()
+    y1 = np.where(one_column, last % height, height - 1).max() + 1
+    return int(first[0] // height), int(y0), int(last[-1] // height) + 1, int(y1)
+
+
+def overlap_areas(a: Rle | None, b: Rle | None) -> tuple[int, int]:
+    """Pixels in the intersection and in the union of two masks; None is an empty mask."""
+    if a is None or b is None:
+        return 0, sum(area(rle) for rle in (a, b) if rle is not None)
+    _same_size([a, b])
+    shared = int(coco.area(coco.merge([_as_coco(a), _as_coco(b)], intersect=True)))
+    return shared, area(a) + area(b) - shared
+
+
+def iou(a: Rle, b: Rle) -> float:
+    """Intersection over union of two masks; 0 when both are empty."""
+    shared, united = overlap_areas(a, b)
+    return shared / united if united else 0.0
+
+
+def union(rles: Sequence[Rle]) -> Rle:
+    """The mask that covers whatever any of the given masks covers; at least one must be given."""
+    if not rles:
+        raise RegionError("union of no masks has no size; give at least one mask.")
+    _same_size(rles)
+    merged = coco.merge([_as_coco(rle) for rle in rles])
+    return {"size": list(rles[0]["size"]), "counts": merged["counts"].decode("ascii")}
+
+
+def fill_box(mask: Bool[np.ndarray, "*frames height width"]) -> Bool[np.ndarray, "*frames height width"]:
+    """Replace each frame's mask by its filled bounding box; an empty frame stays empty."""
+    rows: NDArray[np.bool_] = _span(np.asarray(mask.any(axis=-1)))
+    columns: NDArray[np.bool_] = _span(np.asarray(mask.any(axis=-2)))
+    return rows[..., :, None] & columns[..., None, :]
+
+
+def resize_nearest(
+    mask: Bool[np.ndarray, "*frames height width"], size: tuple[int, int]
+) -> Bool[np.ndarray, "*frames new_height new_width"]:
+    """Resize masks to `size` (height, width), each cell taking the source pixel at its upper left corner.
+
+    The cell positions are worked out in float32, as the training code's resize does, so that the same pixel is taken
+    where the ratio of the sizes has no exact float32 value.
+    """
+    rows = _nearest(mask.shape[-2], size[0])
+    columns = _nearest(mask.shape[-1], size[1])
+    return np.ascontiguousarray(mask[..., rows[:, None], columns[None, :]])
+
+
+def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:
+    positions = np.arange(new, dtype=np.float32) * (np.float32(old) / np.float32(new))
+    cells: NDArray[np.int64] = np.floor(positions).astype(np.int64)
+    return np.minimum(cells, old - 1)
+
+
+def _span(line: Bool[np.ndarray, "*frames length"]) -> Bool[np.ndarray, "*frames length"]:
+    """Fill everything between the first and the last set cell of each line."""
+    begun: NDArray[np.bool_] = np.logical_or.accumulate(line, axis=-1)
+    not_over: NDArray[np.bool_] = np.logical_or.accumulate(line[..., ::-1], axis=-1)[..., ::-1]
+    return begun & not_over
+
+
+def _as_coco(rle: Rle) -> dict[str, object]:
+    return {"size": list(rle["size"]), "counts": rle["counts"].encode("ascii")}
+
+
+def _runs(rle: Rle) -> Int[np.ndarray, " runs"]:
+    height, width = _checked_size(rle["size"])
+    return _checked_runs(_unpack(_as_text(rle["counts"])), height, width)
+
+
+def _pack(runs: Int[np.ndarray, " runs"], height: int, width: int) -> Rle:
+    """Write run lengths in canonical form: what stands on both sides of an empty run is joined."""
+    borders, times = np.unique(np.cumsum(runs)[:-1], return_counts=True)
+    borders = borders[(times % 2 == 1) & (borders < height * width)]
+    joined = np.diff(np.concatenate([[0], borders, [height * width]]))
+    packed = coco.frPyObjects({"size": [height, width], "counts": joined.tolist()}, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+
+
+def _as_text(counts: object) -> str:
+    if isinstance(counts, bytes):
+        return counts.decode("latin-1")
+    if not isinstance(counts, str):
+        raise RegionError(f"mask counts are {_named(counts)}; give COCO's compressed string.")
+    return counts
+
+
+def _unpack(counts: str) -> Int[np.ndarray, " runs"]:
+    """Read COCO's string: six-bit characters, five bits of number each; from the fourth run on, differences."""
+    try:
+        codes = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        codes = np.array([-1], dtype=np.int64)
+    if codes.size and (codes.min() < 0 or codes.max() > 63):
+        raise RegionError("mask counts hold characters that COCO run lengths never use; give them unchanged.")
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    if codes.size == 0 or ends.size == 0 or ends[-1] != codes.size - 1:
+        raise RegionError("mask counts are cut off in the middle of a run; give the whole string.")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > _MAX_CODE_LENGTH:
+        raise RegionError("mask counts hold a run longer than any picture; give COCO's compressed string.")
+    places = np.arange(codes.size) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 0x1F) << (_CODE_BITS * places), starts)
+    negative = (codes[ends] & 0x10) != 0
+    values = values - np.where(negative, np.int64(1) << (_CODE_BITS * lengths), 0)
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs
+
+
+def _plain_runs(counts: Sequence[object]) -> Int[np.ndarray, " runs"]:
+    for count in counts:
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or abs(int(count)) > MAX_PIXELS:
+            raise RegionError(f"mask counts hold {count!r}; run lengths are whole numbers of pixels.")
+    return np.array([int(count) for count in counts if isinstance(count, int | np.integer)], dtype=np.int64)
+
+
+def _checked_runs(runs: Int[np.ndarray, " runs"], height: int, width: int) -> Int[np.ndarray, " runs"]:
+    if runs.size and runs.min() < 0:
+        raise RegionError("mask counts hold a negative run; give COCO's string unchanged.")
+    if runs.sum() != height * width:
+        raise RegionError(
+            f"mask counts cover {int(runs.sum())} pixels, but size [{height}, {width}] has {height * width}; "
+            "give the counts whole and the size as [height, width]."
+        )
+    return runs
+
+
+def _checked_size(size: object) -> tuple[int, int]:
+    if isinstance(size, Sequence | np.ndarray) and not isinstance(size, str | bytes) and len(size) == 2:
+        height, width = size
+        whole = all(isinstance(side, int | np.integer) and not isinstance(side, bool) for side in (height, width))
+        if whole and height > 0 and width > 0 and int(height) * int(width) <= MAX_PIXELS:
+            return int(height), int(width)
+    raise RegionError(f"mask size is {size!r}; give [height, width] in pixels, at most {MAX_PIXELS} pixels together.")
+
+
+def _same_size(rles: Sequence[Rle]) -> None:
+    for rle in rles:
+        _runs(rle)
+    sizes = sorted({f"{rle['size'][0]}x{rle['size'][1]}" for rle in rles})
+    if len(sizes) > 1:
+        raise RegionError(f"masks have the sizes {', '.join(sizes)} (height x width); resize them to one size first.")
+
+
+def _named(value: object) -> str:
+    return "null" if value is None else f"a {type(value).__name__}"
