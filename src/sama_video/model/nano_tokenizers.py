@@ -1,0 +1,104 @@
+"""The two small tokenizers of the nano: byte-level BPE for its decoder, WordPiece for its aggregator.
+
+Their special tokens come first, in a fixed order, so a configuration knows their ids before any tokenizer is built. The
+merges and words are learnt from a corpus that the caller brings; every other text falls back to bytes or characters.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from sama_video.dialogue.markup import BACKBONE_TOKENS, GROUNDING_TOKENS, QFORMER_TOKENS, TEMPLATES
+
+_TEMPLATE = TEMPLATES["qwen_chat"]
+_TURN_END, _PAD = _TEMPLATE.stop_strings
+_TURN_START = _TEMPLATE.user_prefix.removesuffix("user\n")
+_BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Where the fixed ids are.
+
+    Attributes:
+        rows: Rows of the decoder's token table.
+        ids: Special tokens of the decoder.
+        question_rows: Rows of the aggregator's word table.
+        question_ids: Special tokens of the aggregator.
+        end_id: What ends an answer.
+        pad_id: What fills a batch.
+    """
+
+    rows: int
+    ids: dict[str, int]
+    question_rows: int
+    question_ids: dict[str, int]
+    end_id: int
+    pad_id: int
+
+
+NANO_TOKENS = TokenLayout(
+    rows=768,
+    ids={t: i for i, t in enumerate((_PAD, _TURN_START, _TURN_END, *BACKBONE_TOKENS, *GROUNDING_TOKENS))},
+    question_rows=512,
+    question_ids={token: index for index, token in enumerate((*_BERT_SPECIALS, *QFORMER_TOKENS))},
+    end_id=2,
+    pad_id=0,
+)
+
+
+def build_language_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
+    """The decoder's tokenizer: byte-level BPE, single digits, every frequent word one token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=NANO_TOKENS.rows,
+        special_tokens=list(NANO_TOKENS.ids),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=_PAD,
+        eos_token=_TURN_END,
+        additional_special_tokens=[token for token in NANO_TOKENS.ids if token != _PAD],
+        clean_up_tokenization_spaces=False,
+        model_max_length=4096,
+    )
+
+
+def build_question_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
+    """The aggregator's tokenizer: lower-cased words, unknown ones in characters."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    letters = [chr(code) for code in range(33, 127)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=NANO_TOKENS.question_rows,
+        special_tokens=list(NANO_TOKENS.question_ids),
+        initial_alphabet=letters,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    ids = NANO_TOKENS.question_ids
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        additional_special_tokens=list(QFORMER_TOKENS),
+        truncation_side="left",
+        model_max_length=64,
+    )
