@@ -1,0 +1,1 @@
+"""Talking about one clip: sessions, answers, and the loading of models for them."""

@@ -1,0 +1,201 @@
+"""Sessions on disk: the `sama-session/1` files that everybody reads, and what it takes to go on.
+
+A folder holds `answers.json` and `masklets/OBJ.json` (the public form), and `session.json` with the exact token ids,
+frames and sightings from which the next answer follows. A clip that came as an array, or live, is stored beside them.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sama_video.chat.frames import TurnFrames
+from sama_video.chat.history import AskedTurn
+from sama_video.chat.objects import KnownObject, Sighting
+from sama_video.chat.session import ChatSession
+from sama_video.dialogue.turns import Dialogue
+from sama_video.errors import SessionError
+from sama_video.regions.masklet import Masklet
+from sama_video.regions.rle import as_rle
+from sama_video.regions.shapes import Box, Mask, Points, region_from_json, region_to_json
+from sama_video.video.clip import Clip
+from sama_video.video.reader import open_video
+
+if TYPE_CHECKING:
+    from sama_video.chat.loading import LoadedModel
+
+SCHEMA = "sama-session/1"
+STATE_SCHEMA = "sama-session-state/1"
+ANSWERS, STATE, MASKLETS, FRAMES = "answers.json", "session.json", "masklets", "frames.npz"
+
+
+def session_json(session: ChatSession) -> dict[str, Any]:
+    """The public form of a session, `answers.json`."""
+    clip = session.clip
+    return {
+        "schema": SCHEMA,
+        "video": {
+            "source": clip.source,
+            "sha256": clip.sha256,
+            "frames": clip.num_frames,
+            "height": clip.height,
+            "width": clip.width,
+            "seconds": round(clip.duration, 6),
+        },
+        "model": {
+            "name": session.origin.name,
+            "revision": session.origin.revision,
+            "protocol": session.chooser.protocol,
+        },
+        "turns": session.dialogue.to_json(),
+        "objects": [{"id": name, "masklet": f"{MASKLETS}/{name}.json"} for name in session.book.object_ids],
+    }
+
+
+def save_session(session: ChatSession, folder: str | Path) -> None:
+    """Write a session; every object is tracked first. Each file appears whole or not at all."""
+    folder = Path(folder)
+    session.track_all()
+    try:
+        (folder / MASKLETS).mkdir(parents=True, exist_ok=True)
+        for name in session.book.object_ids:
+            write_json(folder / MASKLETS / f"{name}.json", session.masklet(name).to_json())
+        if not Path(session.clip.source).exists():
+            _write_frames(folder / FRAMES, session.clip)
+        write_json(folder / STATE, _state_json(session))
+        write_json(folder / ANSWERS, session_json(session))
+    except OSError as error:
+        raise SessionError(f"the session cannot be saved in {folder}: {error.strerror}; choose a folder you may write.") from error
+    for stale in set((folder / MASKLETS).glob("*.json")) - {folder / MASKLETS / f"{n}.json" for n in session.book.object_ids}:
+        stale.unlink()
+
+
+def restore_session(model: "LoadedModel", folder: str | Path) -> ChatSession:
+    """The saved session on the same clip, whose next answer is what it would have been.
+
+    Raises:
+        SessionError: Files are missing or damaged, the clip has changed, or another model's session is there.
+    """
+    folder = Path(folder)
+    state, public = _read(folder / STATE, STATE_SCHEMA), _read(folder / ANSWERS, SCHEMA)
+    if public["model"]["revision"] != model.revision:
+        raise SessionError(
+            f"the session in {folder} was held with {public['model']['name']} ({public['model']['revision']}), but "
+            f"{model.name} ({model.revision}) is loaded; load the model it was held with."
+        )
+    clip = _open_clip(folder, public["video"])
+    session = model.chat(clip, protocol=public["model"]["protocol"], **state["options"])
+    session.dialogue = Dialogue.from_json(public["turns"])
+    session.history.turns = [_turn_from_json(row) for row in state["turns"]]
+    objects = {row["id"]: _object_from_json(row, folder) for row in state["objects"]}
+    session.book.restore((objects, int(state["objects_met"])))
+    return session
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a document in one step: a reader sees the old file or the whole new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(document, file, ensure_ascii=False)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _state_json(session: ChatSession) -> dict[str, Any]:
+    return {
+        "schema": STATE_SCHEMA,
+        "options": {
+            "max_frames": session.chooser.max_frames,
+            "dense_frames": session.chooser.num_dense,
+            "max_new_tokens": session.sampling.max_new_tokens,
+            "temperature": session.sampling.temperature,
+        },
+        "turns": [_turn_json(turn) for turn in session.history.turns],
+        "objects": [_object_json(session.book[name]) for name in session.book.object_ids],
+        "objects_met": session.book.snapshot()[1],
+    }
+
+
+def _turn_json(turn: AskedTurn) -> dict[str, Any]:
+    return {
+        "question": turn.question,
+        "regions": [{"frame": frame, "mask": mask} for frame, mask in turn.regions],
+        "context": list(turn.frames.context),
+        "dense": list(turn.frames.dense),
+        "answer_ids": list(turn.answer_ids or ()),
+    }
+
+
+def _turn_from_json(row: dict[str, Any]) -> AskedTurn:
+    return AskedTurn(
+        row["question"],
+        tuple((region["frame"], as_rle(region["mask"])) for region in row["regions"]),
+        TurnFrames(tuple(row["context"]), tuple(row["dense"])),
+        tuple(row["answer_ids"]),
+    )
+
+
+def _object_json(known: KnownObject) -> dict[str, Any]:
+    sightings = []
+    for sighting in known.sightings.values():
+        shown = sighting.shown_as
+        is_region = isinstance(shown, Points | Box | Mask)
+        sightings.append(
+            {
+                "frame": sighting.frame_idx,
+                "mask": sighting.mask,
+                "shown_as": region_to_json(shown) if is_region else None,
+            }
+        )
+    return {"id": known.object_id, "name": known.name, "sightings": sightings}
+
+
+def _object_from_json(row: dict[str, Any], folder: Path) -> KnownObject:
+    sightings = {}
+    for item in row["sightings"]:
+        mask = None if item["mask"] is None else as_rle(item["mask"])
+        shown = None if item["shown_as"] is None else region_from_json(item["shown_as"])
+        sightings[item["frame"]] = Sighting(item["frame"], mask, shown)  # type: ignore[arg-type]
+    path = folder / MASKLETS / f"{row['id']}.json"
+    masklet = Masklet.from_json(_read(path, None))
+    return KnownObject(row["id"], sightings, masklet, row["name"])
+
+
+def _read(path: Path, schema: str | None) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SessionError(f"{path} is not there; give a folder that chat.save or --out wrote.") from error
+    except (OSError, ValueError) as error:
+        raise SessionError(f"{path} cannot be read ({error}); restore from an undamaged copy.") from error
+    if not isinstance(document, dict) or (schema is not None and document.get("schema") != schema):
+        raise SessionError(f"{path} is not of the form {schema}; give a folder that chat.save or --out wrote.")
+    return document
+
+
+def _write_frames(path: Path, clip: Clip) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    os.close(handle)
+    np.savez_compressed(name, frames=clip.frames(range(clip.num_frames)), times=clip.times, source=clip.source)
+    shutil.move(name, path)
+
+
+def _open_clip(folder: Path, video: dict[str, Any]) -> Clip:
+    if (folder / FRAMES).is_file():
+        with np.load(folder / FRAMES, allow_pickle=False) as stored:
+            clip = Clip.from_frames(stored["frames"], times=stored["times"], source=str(stored["source"]))
+    else:
+        clip = open_video(video["source"])
+    if clip.sha256 != video["sha256"]:
+        raise SessionError(
+            f"{video['source']} is not the clip of the session in {folder} (its content has changed); bring the original back."
+        )
+    return clip
