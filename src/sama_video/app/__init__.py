@@ -1,0 +1,1 @@
+"""What people run: commands, server and page. The one room that prints, configures logging and exits."""

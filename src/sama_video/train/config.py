@@ -1,0 +1,251 @@
+"""Recipes: short YAML over typed settings, strict about every key."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sama_video.errors import ConfigError
+
+RECIPES = Path(__file__).parent / "recipes"
+T = typing.TypeVar("T")
+STAGE_NAMES = ("segment", "track", "see", "speak", "refer", "joint")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW as every stage uses it; vectors (biases, norms) never decay."""
+
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.02
+    clip_norm: float = 1.0
+    warmup_steps: int = 50
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What every stage has.
+
+    Args:
+        evaluate_every: Steps between evaluations on held-out scenes; 0 leaves only the one at the end.
+    """
+
+    steps: int = 1000
+    batch: int = 8
+    learning_rate: float = 1e-3
+    evaluate_every: int = 250
+    evaluation_scenes: int = 24
+
+
+@dataclass(frozen=True)
+class SegmentConfig(StageConfig):
+    """SAM 2 on single frames.
+
+    Args:
+        prompts: Prompts per frame, over clicks, boxes, corrections and attributes.
+        absent_share: Share of the attribute prompts that name something that is not there.
+        dense_weight: Weight of the attribute cross-entropy of each cell of the feature maps.
+        scale_weight: Weight of the mean square of the feature maps, which have no norm of their own.
+    """
+
+    prompts: int = 12
+    absent_share: float = 0.15
+    dense_weight: float = 0.3
+    scale_weight: float = 0.05
+    presence_weight: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrackConfig(StageConfig):
+    """SAM 2's memory, with single-frame batches between so that neither skill is lost.
+
+    Args:
+        batch: Clips per step.
+        objects: Objects followed per clip.
+        frames: Frames of a clip that are unrolled, the first of them prompted; further prompted frames come on top.
+        long_share: Share of steps with half as many clips, twice as long.
+        segment_every: About every so many steps a single-frame batch is trained instead; 0 for never.
+    """
+
+    batch: int = 4
+    learning_rate: float = 7e-4
+    objects: int = 4
+    frames: int = 4
+    long_share: float = 0.3
+    segment_every: int = 3
+    presence_weight: float = 0.1
+
+
+@dataclass(frozen=True)
+class SeeConfig(StageConfig):
+    """The vision tower, told every object's attributes, cell by cell and object by object."""
+
+    dense_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class LanguageConfig(StageConfig):
+    """A stage that talks.
+
+    Args:
+        batch: Dialogues per step.
+        turns: Turns per dialogue at most.
+        region_only_share: Share of dialogues without any frame tokens: only context and region tokens.
+        text_share: Share of steps that are pixel-free dialogues.
+        late_frame_share: Share of dialogues in which a later turn brings a dense frame of its own.
+        masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
+        decoder_learning_rate: For SAM 2's mask decoder in the joint stage.
+    """
+
+    turns: int = 8
+    region_only_share: float = 0.0
+    text_share: float = 0.0
+    late_frame_share: float = 0.25
+    masks_per_object: int = 2
+    mask_weight: float = 0.5
+    distillation_weight: float = 1.0
+    dense_weight: float = 0.3
+    centre_weight: float = 0.0
+    decoder_learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: a preset's sizes, and the stages in order.
+
+    Args:
+        stages: Stages to run, in this order; independent ones may run as two processes on one folder.
+        checkpoint_seconds: A kill loses at most about so much work.
+    """
+
+    preset: str = "nano"
+    seed: int = 0
+    stages: tuple[str, ...] = STAGE_NAMES
+    checkpoint_seconds: float = 60.0
+    log_every: int = 20
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    see: SeeConfig = field(default_factory=SeeConfig)
+    speak: LanguageConfig = field(default_factory=LanguageConfig)
+    refer: LanguageConfig = field(default_factory=LanguageConfig)
+    joint: LanguageConfig = field(default_factory=LanguageConfig)
+
+    def __post_init__(self) -> None:
+        for name in self.stages:
+            if name not in STAGE_NAMES:
+                raise ConfigError(f"stages names {name!r}; the stages are {', '.join(STAGE_NAMES)}.")
+
+    def stage(self, name: str) -> StageConfig:
+        """The settings of a stage."""
+        settings: StageConfig = getattr(self, name)
+        return settings
+
+
+def load_recipe(recipe: str | Path, overrides: typing.Sequence[str] = ()) -> TrainConfig:
+    """The settings of a recipe: a bundled name or a YAML file, then `key=value` with dots for nested keys.
+
+    Raises:
+        ConfigError: No such recipe, not YAML, an unknown key, or a value of the wrong kind.
+    """
+    tree = _read(Path(recipe))
+    for override in overrides:
+        _override(tree, override)
+    return from_tree(TrainConfig, tree, "")
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """All settings, defaults included, as YAML that `load_recipe` reads back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def stage_yaml(config: TrainConfig, name: str) -> str:
+    """The settings that decide what a stage becomes, as YAML."""
+    tree = dataclasses.asdict(config)
+    return yaml.safe_dump(_plain({key: tree[key] for key in ("preset", "seed", "optimizer", name)}), sort_keys=False)
+
+
+def from_tree(kind: type[T], tree: object, where: str) -> T:
+    """A frozen dataclass from nested plain values, refusing unknown keys and wrong types."""
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where or 'the recipe'} is {tree!r}; it takes keys and values.")
+    hints = typing.get_type_hints(kind)
+    for key in tree:
+        if key not in hints:
+            raise ConfigError(f"unknown key {_join(where, str(key))!r}; here the keys are {', '.join(hints)}.")
+    return kind(**{key: _value(hints[key], value, _join(where, key)) for key, value in tree.items()})
+
+
+def _read(recipe: Path) -> dict[str, Any]:
+    bundled = RECIPES / f"{recipe.name.removesuffix('.yaml')}.yaml"
+    path = recipe if recipe.is_file() else bundled
+    if not path.is_file() or (path == bundled and len(recipe.parts) > 1):
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise ConfigError(f"no recipe {str(recipe)!r}: give a YAML file or a bundled name ({known}).")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return {} if tree is None else tree
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is no override; write key=value, with dots for nested keys.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key!r} goes through {parent!r}, which holds no keys of its own.")
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: the value is not YAML.") from error
+
+
+def _value(hint: Any, value: object, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_tree(typing.cast(type[Any], hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return _tuple(hint, value, where)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        value = _float(value, where)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where} is {value!r}; it takes a {hint.__name__}.")
+    return value
+
+
+def _tuple(hint: Any, value: object, where: str) -> tuple[Any, ...]:
+    kinds = typing.get_args(hint)
+    if not isinstance(value, list | tuple) or (kinds[-1] is not Ellipsis and len(value) != len(kinds)):
+        raise ConfigError(f"{where} is {value!r}; it takes a list.")
+    each = [kinds[0]] * len(value) if kinds[-1] is Ellipsis else kinds
+    return tuple(_value(kind, item, where) for kind, item in zip(each, value, strict=True))
+
+
+def _float(value: int | str, where: str) -> float:
+    # YAML reads 1e-3 (without a dot) as text.
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{where} is {value!r}; it takes a number.") from error
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,344 @@
+"""The loop: seeded batches in, checkpoints and figures out, the same whether or not it was interrupted."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
+from sama_video.train.config import OptimizerConfig, TrainConfig, stage_yaml, to_yaml
+from sama_video.train.stages.base import Logs, Stage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage is."""
+
+    stage: str
+    step: int
+    steps: int
+    seconds: float
+    figures: Logs
+
+
+Report = Callable[[Progress], None]
+
+
+class RunFolder:
+    """Where a run's recipe, checkpoints and results lie; each stage writes only into its own folder.
+
+    Args:
+        path: Made when missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, run: TrainConfig, version: str, *, resume: bool) -> None:
+        """Claim the folder for a run's stages, and write its settings there.
+
+        A second process may join with other stages; a stage that was begun needs `resume` and its own settings.
+
+        Raises:
+            ConfigError: The folder is in use, holds something else, or cannot be written.
+        """
+        recipe = self.path / "recipe.yaml"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not recipe.is_file() and any(self.path.iterdir()):
+                raise ConfigError(f"{self.path} is not empty and holds no run; choose an empty folder.")
+            for name in run.stages:
+                self._check_stage(run, name, resume)
+            _write(recipe, f"# sama-video {version}\n{to_yaml(run)}".encode())
+            for name in run.stages:
+                self.stage(name).mkdir(parents=True, exist_ok=True)
+                _write(self.stage(name) / "recipe.yaml", stage_yaml(run, name).encode())
+        except OSError as error:
+            raise ConfigError(f"cannot write to {self.path}: {error.strerror}; choose another --out.") from error
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage."""
+        return self.path / "stages" / name
+
+    def result(self, name: str) -> dict[str, Tensor]:
+        """The weights a finished stage left.
+
+        Raises:
+            CheckpointError: The stage has not finished here.
+        """
+        path = self.stage(name) / "final.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"stage {name} has not finished in {self.path}; run it first: stages=[{name}].")
+        return load_file(path)
+
+    def _check_stage(self, run: TrainConfig, name: str, resume: bool) -> None:
+        begun = self.stage(name) / "recipe.yaml"
+        if not begun.is_file():
+            return
+        if not resume:
+            raise ConfigError(f"{self.path} already holds stage {name}; add --resume, or choose an empty folder.")
+        if begun.read_text() != stage_yaml(run, name):
+            raise ConfigError(
+                f"stage {name} in {self.path} was begun with other settings; repeat those of {begun}, or choose an "
+                "empty folder."
+            )
+
+
+def train(
+    run: TrainConfig,
+    out: Path,
+    stages: dict[str, type[Stage]],
+    *,
+    version: str,
+    resume: bool = False,
+    device: str = "cpu",
+    report: Report | None = None,
+) -> None:
+    """Run a recipe's stages in order, each to its result.
+
+    Args:
+        stages: Every stage by name.
+        resume: Go on from the last checkpoints; finished stages are skipped.
+        report: Called every few steps.
+    """
+    folder = RunFolder(out)
+    folder.open(run, version, resume=resume)
+    for name in run.stages:
+        if (folder.stage(name) / "final.safetensors").is_file():
+            logger.info("stage %s is finished", name)
+            continue
+        StageRun(run, stages[name], folder, device=device, report=report).run()
+
+
+class StageRun:
+    """One stage on its way: the module, its optimiser, and the step it has reached."""
+
+    def __init__(
+        self,
+        run: TrainConfig,
+        kind: type[Stage],
+        folder: RunFolder,
+        *,
+        device: str = "cpu",
+        report: Report | None = None,
+    ) -> None:
+        self.config = run
+        self.path = folder.stage(kind.name)
+        self.report = report
+        self.step = 0
+        self.seconds = 0.0
+        results = {name: folder.result(name) for name in kind.starts_from}
+        torch.manual_seed(seed_of(run.seed, kind.name, -1))
+        stage = kind(run)
+        stage.start(results)
+        self.accelerator = make_accelerator(device)
+        self.stage: Stage = stage.to(self.accelerator.device)
+        self.optimizer = make_optimizer(self.stage, run.optimizer)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint_path.is_file():
+            self._restore()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The last checkpoint; replaced whole, so a kill leaves the one before."""
+        return self.path / "checkpoint.pt"
+
+    def run(self) -> None:
+        """Train to the last step and leave the result; a keyboard interrupt leaves a checkpoint."""
+        settings, saved_at = self.stage.settings, time.monotonic()
+        self._drop_later_figures()
+        window: list[Logs] = []
+        try:
+            while self.step < settings.steps:
+                window.append(self.train_step())
+                if self.step % self.config.log_every == 0 or self.step == settings.steps:
+                    self._write_figures({"train": _mean(window)})
+                    window = []
+                every = settings.evaluate_every
+                if self.step == settings.steps or (every and self.step % every == 0):
+                    self._evaluate()
+                if time.monotonic() - saved_at >= self.config.checkpoint_seconds:
+                    self.save_checkpoint()
+                    saved_at = time.monotonic()
+        except KeyboardInterrupt:
+            self.save_checkpoint()
+            raise
+        self.save_checkpoint()
+        _write_with(self.path / "final.safetensors", lambda path: save_file(self.stage.result(), path))
+
+    def train_step(self) -> Logs:
+        """One update.
+
+        Raises:
+            ConfigError: The loss or its gradient is no number; the batch is saved beside the checkpoint.
+        """
+        began = time.monotonic()
+        settings = self.stage.settings
+        share = learning_rate_share(self.step, settings.steps, self.config.optimizer.warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["highest_lr"] * share
+        rng = np.random.default_rng(seed_of(self.config.seed, self.stage.name, self.step))
+        batch = self.stage.batch(rng)
+        loss, logs = self.stage(on_device(batch, self.accelerator.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = self.accelerator.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
+        value = loss.item()
+        if not math.isfinite(value) or not math.isfinite(norm.item()):
+            self._stop_at(batch, value)
+        self.optimizer.step()
+        self.step += 1
+        self.seconds += time.monotonic() - began
+        return {"loss": value, "gradient_norm": norm.item()} | logs
+
+    def save_checkpoint(self) -> None:
+        """Write everything the rest of the stage depends on; generators have no state, see `Stage`."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "weights": self.stage.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        _write_with(self.checkpoint_path, lambda path: torch.save(state, path))
+
+    def _restore(self) -> None:
+        state = torch.load(self.checkpoint_path, weights_only=True, map_location=self.accelerator.device)
+        self.stage.load_state_dict(state["weights"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def _evaluate(self) -> None:
+        self.stage.eval()
+        scores = self.stage.evaluate()
+        self.stage.train()
+        self._write_figures({"evaluation": scores})
+
+    def _write_figures(self, figures: dict[str, Logs]) -> None:
+        row = {"step": self.step, "seconds": round(self.seconds, 2), **figures}
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+        (kind, values), *_ = figures.items()
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        line = f"{self.stage.name} {self.step}/{self.stage.settings.steps}  {kind}: {shown}"
+        logger.info(line)
+        with open(self.path / "log.txt", "a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        if self.report is not None:
+            self.report(Progress(self.stage.name, self.step, self.stage.settings.steps, self.seconds, values))
+
+    def _drop_later_figures(self) -> None:
+        """Forget figures of steps that a kill undid, so that no step is told twice."""
+        path = self.path / "metrics.jsonl"
+        if path.is_file():
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= self.step]
+            _write(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def _stop_at(self, batch: Any, loss: float) -> None:
+        path = self.path / "bad_batch.pt"
+        _write_with(path, lambda target: torch.save(plain(batch), target))
+        raise ConfigError(
+            f"stage {self.stage.name}, step {self.step}: loss {loss} or its gradient is no number; batch in {path}; "
+            f"lower {self.stage.name}.learning_rate and go on with --resume."
+        )
+
+
+def make_accelerator(device: str) -> Any:
+    """Accelerate's view of the machine: where the stage lies, and how gradients flow back.
+
+    Raises:
+        MissingExtraError: Accelerate is not installed.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise MissingExtraError("accelerate", "train") from error
+    return Accelerator(cpu=device == "cpu")
+
+
+def make_optimizer(stage: Stage, settings: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over a stage's parameter groups, matrices decayed and vectors not."""
+    groups = []
+    for group in stage.parameter_groups():
+        for decayed in (True, False):
+            chosen = [p for p in group.parameters if (p.ndim >= 2) == decayed]
+            if chosen:
+                decay = settings.weight_decay if decayed else 0.0
+                groups.append({"params": chosen, "weight_decay": decay, "highest_lr": group.learning_rate})
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
+
+
+def learning_rate_share(step: int, steps: int, warmup: int) -> float:
+    """Share of the highest learning rate at a step: linear rise, then cosine to zero.
+
+    >>> [round(learning_rate_share(step, 10, 2), 2) for step in (0, 1, 2, 6, 10)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    warmup = min(warmup, steps // 2)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def seed_of(seed: int, stage: str, step: int) -> int:
+    """The seed of one step's batch, or with step -1 of a stage's first weights."""
+    return int.from_bytes(blake2b(f"{seed}/{stage}/{step}".encode(), digest_size=7).digest())
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """The same batch with every tensor on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: on_device(getattr(value, f.name), device) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    if isinstance(value, dict):
+        return {key: on_device(item, device) for key, item in value.items()}
+    return type(value)(on_device(item, device) for item in value) if isinstance(value, list | tuple) else value
+
+
+def plain(value: Any) -> Any:
+    """A batch as dicts, lists and tensors, readable without this package."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _mean(window: list[Logs]) -> Logs:
+    names = dict.fromkeys(name for logs in window for name in logs)
+    columns = {name: [logs[name] for logs in window if name in logs] for name in names}
+    return {name: round(sum(values) / len(values), 6) for name, values in columns.items()}
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf  # a line that a kill cut short
+
+
+def _write(path: Path, data: bytes) -> None:
+    _write_with(path, lambda target: target.write_bytes(data))
+
+
+def _write_with(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside, then rename: readers and kills see the old file or the new one, never half of one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    write(beside)
+    os.replace(beside, path)

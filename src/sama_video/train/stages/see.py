@@ -1,0 +1,132 @@
+"""Stage `see`: the vision tower, told what every cell and every object of single frames looks like."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers.models.internvl.modeling_internvl import InternVLVisionModel
+
+from sama_video.data.synthetic.world import SyntheticClip
+from sama_video.model.grounding import pool_regions
+from sama_video.model.modeling_sama import shuffle_pixels
+from sama_video.model.presets import preset_config
+from sama_video.model.processing_sama import resize_frames
+from sama_video.train.attributes import (
+    ATTRIBUTES,
+    AttributeHead,
+    attribute_ids,
+    attribute_loss,
+    attributes_right,
+)
+from sama_video.train.config import SeeConfig, TrainConfig
+from sama_video.train.initialise import initialise_vision_tower, spread_layers
+from sama_video.train.scenes import (
+    cell_labels,
+    coverage,
+    draw_frame,
+    draw_scene,
+    filled_box,
+    held_out_scene,
+    normalised,
+)
+from sama_video.train.stages.base import Logs, Stage, low_precision
+
+
+@dataclass(frozen=True)
+class SeeBatch:
+    """Frames with the classes of their cells and of their visible objects.
+
+    Attributes:
+        cell_labels: Per token, the classes of the patches it folds together, rows before columns.
+        frame: Which frame each object is on.
+        token_weights: How much of each token the object covers.
+    """
+
+    pixel_values: Float[Tensor, "frames 3 height width"]
+    cell_labels: Int[Tensor, "frames tokens cells 4"]
+    frame: Int[Tensor, " objects"]
+    token_weights: Float[Tensor, "objects tokens"]
+    object_labels: Int[Tensor, "objects 4"]
+
+
+class SeeStage(Stage):
+    """The vision tower from nothing."""
+
+    name: ClassVar[str] = "see"
+    products: ClassVar[tuple[str, ...]] = ("vision_tower",)
+
+    def __init__(self, run: TrainConfig) -> None:
+        super().__init__(run)
+        config = preset_config(run.preset)
+        self.side, self.tokens_per_side = config.image_side, config.tokens_per_side
+        self.factor = round(1 / config.downsample_ratio)
+        self.vision_tower = InternVLVisionModel(config.vision_config)
+        initialise_vision_tower(self.vision_tower)
+        dim = config.vision_config.hidden_size * self.factor**2
+        self.cell_head = AttributeHead(dim, cells=self.factor**2)
+        self.object_head = AttributeHead(dim)
+        for head in (self.cell_head, self.object_head):
+            spread_layers(head)
+
+    @property
+    def see_settings(self) -> SeeConfig:
+        """The stage's part of the recipe."""
+        return self.run.see
+
+    def batch(self, rng: np.random.Generator) -> SeeBatch:
+        """Fresh frames; half of the objects by their masks, half by their boxes."""
+        clips = [draw_frame(rng, draw_scene(rng)) for _ in range(self.see_settings.batch)]
+        return self._stack(clips, lambda: bool(rng.random() < 0.5))
+
+    def forward(self, batch: SeeBatch) -> tuple[Tensor, Logs]:
+        """Attribute cross-entropy of cells and of pooled objects."""
+        tokens = self.tokens(batch.pixel_values)
+        dense = attribute_loss(self.cell_head(tokens), batch.cell_labels, 0.3)
+        pooled = pool_regions(tokens[batch.frame], batch.token_weights)
+        objects = attribute_loss(self.object_head(pooled)[:, 0], batch.object_labels)
+        loss = self.see_settings.dense_weight * dense + objects
+        return loss, {"dense": dense.item(), "objects": objects.item()}
+
+    def tokens(self, pixel_values: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames tokens dim"]:
+        """The tower's patches, folded as the projector will take them."""
+        with low_precision(pixel_values.device):
+            patches = self.vision_tower(pixel_values=pixel_values).last_hidden_state[:, 1:]
+        return shuffle_pixels(patches.float(), self.factor)
+
+    @torch.no_grad()
+    def evaluate(self) -> Logs:
+        """Share of held-out objects whose attributes are read right, one by one and all four."""
+        right = []
+        for seed in range(0, self.see_settings.evaluation_scenes, 8):
+            rng = np.random.default_rng([1, seed])
+            clips = [draw_frame(rng, held_out_scene(self.name, seed + i)) for i in range(8)]
+            batch = self._stack(clips, lambda: False)
+            pooled = pool_regions(self.tokens(batch.pixel_values)[batch.frame], batch.token_weights)
+            right.append(attributes_right(self.object_head(pooled)[:, 0], batch.object_labels))
+        table = torch.cat(right)
+        scores = dict(zip(ATTRIBUTES, table.mean(0).tolist(), strict=True))
+        return {name: round(value, 4) for name, value in (scores | {"all": table.all(1).float().mean().item()}).items()}
+
+    def _stack(self, clips: list[SyntheticClip], as_box: Callable[[], bool]) -> SeeBatch:
+        cells, frames, weights, labels = [], [], [], []
+        grid, factor = self.tokens_per_side, self.factor
+        for number, clip in enumerate(clips):
+            ids = attribute_ids(clip.objects)
+            cells.append(cell_labels(clip.masks[:, 0], ids, grid * factor, 0.4))
+            for chosen in np.flatnonzero(clip.visible[:, 0]).tolist():
+                mask = clip.masks[chosen, 0]
+                frames.append(number)
+                weights.append(coverage(filled_box(mask) if as_box() else mask, grid).reshape(-1))
+                labels.append(ids[chosen])
+        folded = torch.from_numpy(np.stack(cells)).view(len(clips), grid, factor, grid, factor, -1)
+        return SeeBatch(
+            normalised(resize_frames(np.concatenate([clip.frames for clip in clips]), self.side)),
+            folded.permute(0, 1, 3, 2, 4, 5).reshape(len(clips), grid * grid, factor * factor, -1),
+            torch.tensor(frames),
+            torch.from_numpy(np.stack(weights)),
+            torch.from_numpy(np.stack(labels)),
+        )

@@ -1,0 +1,122 @@
+"""Drawn prompts mean what they say, and scenes for training and evaluation never meet."""
+
+import numpy as np
+import pytest
+
+from sama_video.train.attributes import UNSAID, attribute_ids
+from sama_video.train.prompts import (
+    draw_absent_attributes,
+    draw_attributes,
+    draw_box,
+    draw_click,
+    draw_corrections,
+    matching,
+)
+from sama_video.train.scenes import (
+    HELD_OUT_SEEDS,
+    cell_labels,
+    coverage,
+    draw_clip,
+    draw_frame,
+    draw_scene,
+    filled_box,
+    held_out_scene,
+)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(0)
+    return [draw_frame(rng, draw_scene(rng)) for _ in range(6)]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def test_clicks_lie_on_the_object(clips, rng):
+    for clip in clips:
+        for chosen in np.flatnonzero(clip.visible[:, 0]):
+            x, y = draw_click(rng, clip.masks[chosen, 0]).astype(int)
+            assert clip.masks[chosen, 0, y, x]
+
+
+def test_a_click_on_a_sliver_is_still_on_it(rng):
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[3, 5] = True
+    assert all(draw_click(rng, mask).tolist() == [5, 3] for _ in range(8))
+
+
+def test_boxes_stay_close_and_inside_the_picture(clips, rng):
+    for clip in clips:
+        mask = clip.masks[int(np.flatnonzero(clip.visible[:, 0])[0]), 0]
+        x0, y0, x1, y1 = draw_box(rng, mask)
+        assert 0 <= x0 < x1 <= 128
+        assert 0 <= y0 < y1 <= 128
+        assert mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))].sum() > 0.6 * mask.sum()
+
+
+def test_corrections_say_whether_they_are_on_the_object(clips, rng):
+    for clip in clips:
+        mask, others = clip.masks[0, 0], clip.masks[1:, 0].any(0)
+        if mask.any():
+            points, labels = draw_corrections(rng, mask, others, 4)
+            assert [bool(mask[int(y), int(x)]) for x, y in points] == [bool(label) for label in labels]
+
+
+def test_attributes_single_out_their_object(clips, rng):
+    for clip in clips:
+        ids = attribute_ids(clip.objects)
+        for chosen in range(len(ids)):
+            for _ in range(8):
+                said = draw_attributes(rng, ids, chosen)
+                assert np.flatnonzero(matching(ids, said)).tolist() == [chosen]
+                assert (said != UNSAID).any()
+
+
+def test_absent_attributes_fit_nothing(clips, rng):
+    for clip in clips:
+        ids = attribute_ids(clip.objects)
+        assert not any(matching(ids, draw_absent_attributes(rng, ids)).any() for _ in range(16))
+
+
+def test_training_never_draws_a_held_out_scene(rng):
+    assert all(draw_scene(rng).seed not in HELD_OUT_SEEDS for _ in range(20))
+    held_out = {held_out_scene(purpose, i).seed for purpose in ("see", "track", "demo") for i in range(5)}
+    assert len(held_out) == 15
+    assert held_out <= set(HELD_OUT_SEEDS)
+
+
+def test_clip_times_are_even_and_within_the_scene(rng):
+    for _ in range(10):
+        scene = draw_scene(rng)
+        times = draw_clip(rng, scene, 4).times
+        assert np.allclose(np.diff(times), np.diff(times)[0])
+        assert times.min() >= 0
+        assert times.max() <= scene.seconds + 1e-9
+
+
+def test_coverage_keeps_the_area_at_any_ratio(rng):
+    masks = rng.random((3, 128, 128)) < 0.3
+    for side in (7, 14, 32, 128):
+        shares = coverage(masks, side)
+        assert shares.shape == (3, side, side)
+        np.testing.assert_allclose(shares.mean((1, 2)), masks.mean((1, 2)), rtol=1e-5)
+
+
+def test_cells_without_enough_of_an_object_are_background():
+    mask = np.zeros((1, 8, 8), dtype=bool)
+    mask[0, :4, :3] = True
+    labels = cell_labels(mask, np.array([[3, 1, 2, 1]]), 2, 0.5)
+    assert labels[0, 0].tolist() == [3, 1, 2, 1]
+    assert not labels[0, 1].any()
+    assert not labels[1].any()
+    assert not cell_labels(mask[:0], np.zeros((0, 4), dtype=np.int64), 2, 0.5).any()
+
+
+def test_a_box_is_filled_and_nothing_stays_nothing():
+    mask = np.zeros((5, 5), dtype=bool)
+    assert not filled_box(mask).any()
+    mask[1, 1] = mask[3, 2] = True
+    assert filled_box(mask).sum() == 6
