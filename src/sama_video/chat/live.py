@@ -52,7 +52,9 @@ class LiveSession:
 
     def __init__(self, model: "LoadedModel", *, window_seconds: float = 10.0, **options: Any) -> None:
         if not window_seconds > 0:
-            raise ConfigError(f"window_seconds is {window_seconds:g}; a live session must look back some time, such as 10.")
+            raise ConfigError(
+                f"window_seconds is {window_seconds:g}; a live session must look back some time, such as 10."
+            )
         self.model = model
         self.window_seconds = window_seconds
         self.options = options
@@ -119,7 +121,9 @@ class LiveSession:
     def forget(self, object_id: str) -> None:
         """Stop following an object."""
         if object_id not in self._names:
-            raise SessionError(f"{object_id!r} is no object of this session; the objects are: {', '.join(self._names)}.")
+            raise SessionError(
+                f"{object_id!r} is no object of this session; the objects are: {', '.join(self._names)}."
+            )
         del self._names[object_id]
         if self._tracker is not None and object_id in self._tracker.object_ids:
             self._tracker.forget(object_id)
@@ -191,11 +195,15 @@ class LiveSession:
             raise VideoError(f"a pushed frame is {given}; give uint8 pixels of shape (height, width, 3).")
         last = self._frames[-1] if self._frames else None
         if last is not None and last.pixels.shape != frame.shape:
-            raise VideoError(f"a pushed frame is {frame.shape[:2]}, but the stream is {last.pixels.shape[:2]}; resize it.")
+            raise VideoError(
+                f"a pushed frame is {frame.shape[:2]}, but the stream is {last.pixels.shape[:2]}; resize it."
+            )
         if seconds is None:
             return 0.0 if last is None else last.seconds + 1 / 24
         if last is not None and seconds <= last.seconds:
-            raise VideoError(f"a frame at {seconds:g} s came after one at {last.seconds:g} s; push frames in their order.")
+            raise VideoError(
+                f"a frame at {seconds:g} s came after one at {last.seconds:g} s; push frames in their order."
+            )
         return float(seconds)
 
     def _check_open(self) -> None:

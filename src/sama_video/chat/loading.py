@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
 from sama_video.chat.answer import Answer
 from sama_video.chat.frames import PROTOCOLS, FrameChooser
 from sama_video.chat.masks import MaskMaker
+from sama_video.chat.published import find_checkpoint
 from sama_video.chat.session import ChatSession
-from sama_video.errors import CheckpointError, ConfigError, DeviceError, MissingExtraError
-from sama_video.model import SamaConfig, SamaForConditionalGeneration, SamaProcessor
+from sama_video.errors import ConfigError, DeviceError, MissingExtraError
+from sama_video.model import SamaForConditionalGeneration, SamaProcessor
 from sama_video.model.decoding import Sampling
 from sama_video.model.presets import BUNDLED_NANO
 from sama_video.model.segmenter import Segmenter
@@ -38,7 +38,7 @@ def load(
     device: str | torch.device | None = None,
     segmenter_device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
-    quantize: str = "none",
+    quantize: str | None = None,
     protocol: str = "consistent",
     seed: int = 0,
     attn_implementation: str = "sdpa",
@@ -50,7 +50,7 @@ def load(
         device: "cpu", "cuda", "cuda:1", "mps"; the best there is by default.
         segmenter_device: Where SAM 2 lives, when not beside the language model.
         dtype: "float32", "bfloat16" or "float16"; float32 on the CPU, else bfloat16, by default.
-        quantize: "none", "int8" or "int4": how the decoder's weights are kept.
+        quantize: "int8" or "int4": how the decoder's weights are kept; as they are by default.
         protocol: "consistent" (default) or "paper", the published inference with its quirks.
         seed: Where sampling starts, when it is used.
         attn_implementation: As in `transformers`; `flash_attention_2` needs that package.
@@ -63,7 +63,7 @@ def load(
         raise ConfigError(f"protocol is {protocol!r}; it is one of {', '.join(PROTOCOLS)}.")
     place = resolve_device(device)
     precision = _resolve_dtype(dtype, place)
-    folder = BUNDLED_NANO if str(name) == "nano" else _find(str(name))
+    folder = BUNDLED_NANO if str(name) == "nano" else find_checkpoint(str(name))
     extra = _quantization(quantize, place)
     model = SamaForConditionalGeneration.from_pretrained(
         folder, dtype=precision, attn_implementation=attn_implementation, local_files_only=True, **extra
@@ -212,28 +212,11 @@ def _resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> tor
     return DTYPES[dtype]
 
 
-def _find(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"{name} has no config.json; give a folder written by save_pretrained or sama convert.")
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type if _is_ours(folder) else "official"
-        if kind == SamaConfig.model_type:
-            return folder
-    from sama_video.chat.published import fetch
-
-    return fetch(name)
-
-
-def _is_ours(folder: Path) -> bool:
-    return f'"model_type": "{SamaConfig.model_type}"' in (folder / "config.json").read_text(encoding="utf-8")
-
-
-def _quantization(quantize: str, device: torch.device) -> dict[str, Any]:
+def _quantization(quantize: str | None, device: torch.device) -> dict[str, Any]:
+    if quantize in (None, "none"):
+        return {}
     if quantize not in QUANTIZATIONS:
         raise ConfigError(f"quantize is {quantize!r}; it is one of {', '.join(QUANTIZATIONS)}.")
-    if quantize == "none":
-        return {}
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:

@@ -91,9 +91,7 @@ class MaskMaker:
         dense = Mask(frame=0, mask=mask).dense()
         return torch.from_numpy(np.where(dense, 10.0, -10.0).astype(np.float32))
 
-    def ground(
-        self, embeddings: Float[Tensor, "segs dim"], frames: Sequence[int]
-    ) -> list[GroundedMasks]:
+    def ground(self, embeddings: Float[Tensor, "segs dim"], frames: Sequence[int]) -> list[GroundedMasks]:
         """What each `[SEG]` embedding shows on each of some frames, each frame on its own (spec model 7.4, 13)."""
         prompts = [
             TrackPrompt(f"seg{index}", frame_idx, embedding=embedding)
@@ -109,7 +107,9 @@ class MaskMaker:
         sightings = []
         for prompt, mask, is_present in zip(prompts, masks, present, strict=True):
             kept = encode(mask) if mask.any() and (is_present or self.paper) else None
-            shown = prompt.embedding if self.paper else None if kept is None else Mask(frame=prompt.frame_idx, mask=kept)
+            shown = (
+                prompt.embedding if self.paper else None if kept is None else Mask(frame=prompt.frame_idx, mask=kept)
+            )
             sightings.append(Sighting(prompt.frame_idx, kept, shown))
         count = len(frames)
         return [GroundedMasks(tuple(sightings[at : at + count])) for at in range(0, len(sightings), count)]

@@ -47,7 +47,9 @@ class ForcedGrounding:
     def __call__(self, ids: Sequence[int], logits: Float[Tensor, " vocab"]) -> Float[Tensor, " vocab"]:
         """The logits with all but the allowed tokens ruled out."""
         marks = self.marks
-        last = next((token for token in reversed(ids) if token in (marks.phrase_open, marks.phrase_close, marks.seg)), None)
+        last = next(
+            (token for token in reversed(ids) if token in (marks.phrase_open, marks.phrase_close, marks.seg)), None
+        )
         left = self.max_new_tokens - len(ids)
         if last == marks.phrase_close:
             return _only(logits, marks.seg)

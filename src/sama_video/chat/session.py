@@ -299,7 +299,9 @@ class ChatSession:
         self.history.close(ready.asked, row.ids, num_answer_read)
         found = self._ground(parsed, row.seg_states if ground is not False else [])
         new = [known for known in dict.fromkeys(found.values()) if known and self.book[known].masklet is None]
-        self.track_all([known for known in new if known not in {prompt.object_id for prompt in ready.prompts}], progress)
+        self.track_all(
+            [known for known in new if known not in {prompt.object_id for prompt in ready.prompts}], progress
+        )
         phrases = tuple(self._phrase(phrase, found) for phrase in parsed.phrases)
         problems = parsed.problems + tuple(
             f"phrase without mask: {phrase.text!r}: {phrase.reason}" for phrase in phrases if phrase.object_id is None

@@ -69,8 +69,12 @@ def save_session(session: ChatSession, folder: str | Path) -> None:
         write_json(folder / STATE, _state_json(session))
         write_json(folder / ANSWERS, session_json(session))
     except OSError as error:
-        raise SessionError(f"the session cannot be saved in {folder}: {error.strerror}; choose a folder you may write.") from error
-    for stale in set((folder / MASKLETS).glob("*.json")) - {folder / MASKLETS / f"{n}.json" for n in session.book.object_ids}:
+        raise SessionError(
+            f"the session cannot be saved in {folder}: {error.strerror}; choose a folder you may write."
+        ) from error
+    for stale in set((folder / MASKLETS).glob("*.json")) - {
+        folder / MASKLETS / f"{n}.json" for n in session.book.object_ids
+    }:
         stale.unlink()
 
 

@@ -59,7 +59,7 @@ class SamaAggregatorConfig(PreTrainedConfig):
         return self._qformer_config(self.temporal_layers, 1, self.hidden_size, True)
 
     def _qformer_config(self, layers: int, every: int, encoder_width: int, with_text: bool) -> Blip2QFormerConfig:
-        return Blip2QFormerConfig(
+        config = Blip2QFormerConfig(
             vocab_size=self.vocab_size,
             hidden_size=self.hidden_size,
             num_hidden_layers=layers,
@@ -73,8 +73,9 @@ class SamaAggregatorConfig(PreTrainedConfig):
             cross_attention_frequency=every,
             encoder_hidden_size=encoder_width,
             use_qformer_text_input=with_text,
-            attn_implementation=self._attn_implementation,
         )
+        config._attn_implementation = self._attn_implementation
+        return config
 
 
 class SamaConfig(PreTrainedConfig):

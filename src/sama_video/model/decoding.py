@@ -1,8 +1,8 @@
 """Token-by-token decoding over a kept cache, with the states that `[SEG]` tokens leave behind.
 
 `generate` of `transformers` serves everybody else. A session needs three things it does not give: the final state at
-chosen tokens without keeping every layer of every step, tokens as they come, and a cache that stays exact when a turn is
-cut short.
+chosen tokens without keeping every layer of every step, tokens as they come, and a cache that stays exact when a turn
+is cut short.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -117,14 +117,13 @@ class Decoder:
     def decode(self, state: DecodeState) -> Iterator[list[DecodedRow]]:
         """Grow every row until its stop rule or the token limit, yielding the rows after each step.
 
-        Every chosen token but a row's last is read into the cache. A `[SEG]` that ends an answer is read too, so that it
-        has a state.
+        Every chosen token is read into the cache, but for the one that ends a row. So a `[SEG]` at the token limit has a
+        state too.
         """
         rows = [DecodedRow() for _ in range(len(state.next_logits))]
         generator = torch.Generator(device="cpu").manual_seed(self.sampling.seed)
         for _ in range(self.sampling.max_new_tokens):
             chosen = self._choose(state.next_logits, rows, generator)
-            active = [row for row in rows if not row.finished]
             for row, token in zip(rows, chosen, strict=True):
                 if not row.finished:
                     row.ids.append(token)
@@ -132,7 +131,7 @@ class Decoder:
             yield rows
             if all(row.finished for row in rows):
                 break
-            self._read(state, chosen, rows, active)
+            self._read(state, chosen, rows)
 
     @torch.inference_mode()
     def read_states(
@@ -146,9 +145,7 @@ class Decoder:
         embeds = self.model.get_input_embeddings()(tokens)
         steps = torch.arange(len(ids), device=tokens.device)
         positions = state.next_positions[:, None] + steps
-        outputs = self.model(
-            inputs_embeds=embeds, position_ids=positions, past_key_values=state.cache, use_cache=True
-        )
+        outputs = self.model(inputs_embeds=embeds, position_ids=positions, past_key_values=state.cache, use_cache=True)
         state.next_positions = state.next_positions + len(ids)
         state.next_logits = outputs.logits[:, -1]
         states = [outputs.last_hidden_state[0, at] for at, token in enumerate(ids) if token == self.seg_id]
@@ -167,18 +164,16 @@ class Decoder:
         )
         return outputs.logits[:, -1], outputs.last_hidden_state
 
-    def _read(self, state: DecodeState, chosen: list[int], rows: list[DecodedRow], active: list[DecodedRow]) -> None:
+    def _read(self, state: DecodeState, chosen: list[int], rows: list[DecodedRow]) -> None:
         tokens = torch.tensor(chosen, device=state.next_positions.device)[:, None]
         if state.attention_mask is not None:
             ones = state.attention_mask.new_ones(len(rows), 1)
             state.attention_mask = torch.cat([state.attention_mask, ones], dim=1)
         embeds = self.model.get_input_embeddings()(tokens)
-        state.next_logits, states = self._step(
-            embeds, state.next_positions[:, None], state.attention_mask, state.cache
-        )
+        state.next_logits, states = self._step(embeds, state.next_positions[:, None], state.attention_mask, state.cache)
         state.next_positions = state.next_positions + 1
         for index, (row, token) in enumerate(zip(rows, chosen, strict=True)):
-            if token == self.seg_id and any(row is one for one in active):
+            if token == self.seg_id and not row.finished:
                 row.seg_states.append(states[index, -1])
 
     def _choose(
@@ -193,5 +188,5 @@ class Decoder:
         warpers = LogitsProcessorList([TemperatureLogitsWarper(self.sampling.temperature)])
         if self.sampling.top_p < 1:
             warpers.append(TopPLogitsWarper(self.sampling.top_p))
-        probabilities = warpers(None, logits).softmax(-1).cpu()
+        probabilities = warpers(torch.LongTensor(), logits).softmax(-1).cpu()
         return torch.multinomial(probabilities, 1, generator=generator)[:, 0].tolist()

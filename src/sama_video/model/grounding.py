@@ -1,5 +1,7 @@
 """Between words and regions: `[SEG]` states to SAM 2 prompts, and regions to tokens."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,8 +27,9 @@ class ShapeMlp(nn.Module):
 
     def __init__(self, side: int, hidden: int, dim: int) -> None:
         super().__init__()
-        sizes = [side * side, hidden, hidden, dim]
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
+        self.num_pixels = side * side
+        sizes = [self.num_pixels, hidden, hidden, dim]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
 
     def forward(self, flat_masks: Float[Tensor, "regions pixels"]) -> Float[Tensor, "regions dim"]:
         """One vector per mask."""
@@ -65,7 +68,7 @@ class RegionEncoder(nn.Module):
         """The constant the published inference adds when a dialogue has no region (spec model 6.5)."""
         weight = self.slot_pooled_proj.weight
         pooled = weight.new_zeros(1, self.slot_pooled_proj.in_features)
-        shapes = weight.new_zeros(1, self.slot_shape_mlp.layers[0].in_features)
+        shapes = weight.new_zeros(1, self.slot_shape_mlp.num_pixels)
         return self.slot_pooled_proj(pooled) + self.slot_shape_mlp(shapes)
 
 

@@ -18,7 +18,7 @@ def feature_maps(encoder: Any, pixel_values: Float[Tensor, "frames 3 side side"]
     levels: list[Tensor] = []
     for convolution, (level, stage) in zip(neck.convs, reversed(list(enumerate(stages))), strict=True):
         lateral = convolution(stage.permute(0, 3, 1, 2).to(convolution.weight.dtype))
-        if levels and level in neck.fpn_top_down_levels:
+        if levels and level in (neck.fpn_top_down_levels or ()):
             coarser = F.interpolate(levels[-1].float(), scale_factor=2.0, mode="nearest")
             lateral = lateral + coarser.to(lateral.dtype)
         levels.append(lateral)

@@ -81,7 +81,6 @@ class LiveTracker:
         self._state.keep_newest_prompts(self.max_prompted, since=self.window.start)
         return self._state.step(frame_idx, features, self._state.object_ids)
 
-    @torch.no_grad()
     def add(self, prompts: Sequence[TrackPrompt]) -> list[TrackedFrame]:
         """Show objects on frames of the window, new ones or known ones again.
 

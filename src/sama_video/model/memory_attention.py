@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-Turns = Complex[Tensor, "tokens half_dim"]
+Turns = Complex[Tensor, "_ half_dim"]
 
 
 def rotary_turns(attention: Any, position_ids: Tensor) -> Turns:
@@ -23,9 +23,9 @@ def rotary_turns(attention: Any, position_ids: Tensor) -> Turns:
 
 def mix(
     attention: Any,
-    frame: Float[Tensor, "1_or_objects tokens dim"],
+    frame: Float[Tensor, "#objects tokens dim"],
     memory: Float[Tensor, "objects memory_tokens memory_dim"],
-    memory_positions: Float[Tensor, "1_or_objects memory_tokens memory_dim"],
+    memory_positions: Float[Tensor, "#objects memory_tokens memory_dim"],
     frame_turns: Turns,
     memory_turns: Turns,
     num_memories: int,
@@ -61,10 +61,7 @@ def _attend(
 ) -> Tensor:
     queries = _rotate(_heads(attention, attention.q_proj(query)), query_turns, 1)
     keys = _rotate(_heads(attention, attention.k_proj(key)), key_turns, repeats)
-    # Averaging values and then projecting them is the same with one head, and less work where values are narrow and
-    # many. Fused GPU kernels want values as wide as keys, and dropout would break the equality.
-    late = attention.num_attention_heads == 1 and not attention.training and value.device.type == "cpu"
-    values = value[:, None] if late else _heads(attention, attention.v_proj(value))
+    values = _heads(attention, attention.v_proj(value))
     objects = max(queries.shape[0], keys.shape[0])
     seen = F.scaled_dot_product_attention(
         queries.expand(objects, -1, -1, -1),
@@ -73,8 +70,7 @@ def _attend(
         dropout_p=attention.dropout_p if attention.training else 0.0,
         scale=attention.scaling,
     )
-    seen = seen.transpose(1, 2).flatten(2)  # objects tokens dim
-    out: Tensor = attention.o_proj(attention.v_proj(seen) if late else seen)
+    out: Tensor = attention.o_proj(seen.transpose(1, 2).flatten(2))  # objects tokens dim
     return out
 
 

@@ -36,7 +36,7 @@ class SamaPreTrainedModel(PreTrainedModel):
     config_class = SamaConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("video", "text")
+    input_modalities = ["video", "text"]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -62,7 +62,7 @@ class SamaModel(SamaPreTrainedModel):
     def __init__(self, config: SamaConfig) -> None:
         super().__init__(config)
         self.vision_tower = InternVLVisionModel(config.vision_config)
-        self.multi_modal_projector = InternVLMultiModalProjector(config)
+        self.multi_modal_projector = InternVLMultiModalProjector(config)  # type: ignore[arg-type]  # needs only these fields of a config
         self.language_model = AutoModel.from_config(config.text_config)
         dim = config.text_config.hidden_size
         if config.has_aggregator:
@@ -82,9 +82,7 @@ class SamaModel(SamaPreTrainedModel):
         """Replace the decoder's token table."""
         self.language_model.set_input_embeddings(value)
 
-    def encode_frames(
-        self, pixel_values: Float[Tensor, "frames 3 height width"]
-    ) -> Float[Tensor, "frames tokens dim"]:
+    def encode_frames(self, pixel_values: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames tokens dim"]:
         """Tokens of each frame: tower, pixel shuffle, projector (spec model 2.1)."""
         pixel_values = pixel_values.to(self.vision_tower.dtype)
         patches = self.vision_tower(pixel_values=pixel_values).last_hidden_state[:, 1:]
@@ -167,6 +165,7 @@ class SamaModel(SamaPreTrainedModel):
             placeholders: Instead of `videos`, the features themselves, for all rows in order.
         """
         if inputs_embeds is None:
+            assert input_ids is not None, "give input_ids or inputs_embeds"
             if videos is not None:
                 encoded = [self.video_embeddings(video, regionless_bias=regionless_bias) for video in videos]
                 placeholders = torch.cat(encoded)
@@ -287,14 +286,10 @@ class SamaForConditionalGeneration(SamaPreTrainedModel, GenerationMixin):
             last_hidden_state=states,
         )
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, is_first_iteration: bool = False, **kwargs: Any
-    ) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The next step's inputs; pictures go in with the first step only."""
-        inputs = super().prepare_inputs_for_generation(
-            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if not is_first_iteration:
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[misc]
+        if not kwargs.get("is_first_iteration", False):
             inputs.pop("videos", None)
             inputs.pop("placeholders", None)
         return inputs

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import BatchFeature, ProcessorMixin
 
 from sama_video.dialogue.markup import (
@@ -98,6 +98,9 @@ class SamaProcessor(ProcessorMixin):
         settings: What `settings_of(config)` gives: the sizes and switches of the model this processor serves.
     """
 
+    tokenizer: Any
+    qformer_tokenizer: Any
+
     def __init__(self, tokenizer: Any, qformer_tokenizer: Any = None, settings: dict[str, Any] | None = None) -> None:
         self.settings = dict(settings or {})
         super().__init__(tokenizer, qformer_tokenizer)
@@ -109,7 +112,10 @@ class SamaProcessor(ProcessorMixin):
         return super().check_argument_for_proper_class(argument_name, argument)
 
     @classmethod
-    def _get_arguments_from_pretrained(cls, folder: Any, processor_dict: Any = None, **kwargs: Any) -> list[Any]:
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: Any, processor_dict: Any = None, **kwargs: Any
+    ) -> list[Any]:
+        folder = pretrained_model_name_or_path
         settings = (processor_dict or {}).get("settings") or {}
         if settings.get("question_max_length", 1):
             return list(super()._get_arguments_from_pretrained(folder, processor_dict, **kwargs))
@@ -257,7 +263,7 @@ class SamaProcessor(ProcessorMixin):
         return TurnInputs(turn.dense_positions, self.question_ids(turn.question), self.region_inputs(turn.regions))
 
     def stops(self, ids: Sequence[int]) -> bool:
-        """Whether generated ids end an answer: the end token, or a stop string at the end of the text (spec model 3)."""
+        """Whether generated ids end an answer: by the end token, or by a stop string at their end (spec model 3)."""
         if not ids:
             return False
         if ids[-1] == self.tokenizer.eos_token_id:
@@ -297,7 +303,9 @@ class SamaProcessor(ProcessorMixin):
             ids += asked + answered
             labels += [-100] * len(asked) + answered
         if len(ids) > max_length:
-            raise DialogueError(f"the dialogue has {len(ids)} tokens, more than {max_length}; use fewer turns or frames.")
+            raise DialogueError(
+                f"the dialogue has {len(ids)} tokens, more than {max_length}; use fewer turns or frames."
+            )
         video = VideoInputs(
             self.vision_pixels(frames), tuple(context_positions), tuple(self.turn_inputs(turn) for turn in turns)
         )

@@ -402,9 +402,7 @@ class Segmenter:
         if self._perceiver is None:
             return self._frame_turns()
         attention, unplaced = self.model.memory_attention, self._perceiver.num_latents_1d
-        return self._constant(
-            ("memory turns", self.device), lambda: perceiver_memory.rotary_turns(attention, unplaced)
-        )
+        return self._constant(("memory turns", self.device), lambda: perceiver_memory.rotary_turns(attention, unplaced))
 
     def _memory_places(self, low: Tensor) -> Tensor:
         key = ("memory", low.shape[-2:], low.device, low.dtype)

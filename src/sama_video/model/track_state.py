@@ -39,7 +39,7 @@ class _Followed:
 
 
 class TrackState:
-    """What is known of the objects so far; `prompt` shows them, `step` follows them by one frame.
+    """What is known of the objects so far; `prompt` shows them, `step` follows them by one frame, without gradients.
 
     Args:
         segmenter: The model's parts.
@@ -71,6 +71,7 @@ class TrackState:
         """Whether an object was shown on a frame, so that the frame's features are not needed to follow it."""
         return frame_idx in self._objects[object_id].answers
 
+    @torch.no_grad()
     def prompt(self, frame_idx: int, features: FrameFeatures, prompts: Sequence[TrackPrompt]) -> None:
         """Decode prompts on one frame and remember their masks as conditioning memories."""
         for masks in decode_prompts(self.segmenter, features, prompts, decoder=self.decoder):
@@ -114,6 +115,7 @@ class TrackState:
             for frame_idx in [idx for idx in followed.answers if idx < since]:
                 del followed.answers[frame_idx]
 
+    @torch.no_grad()
     def step(self, frame_idx: int, features: FrameFeatures, object_ids: Sequence[str]) -> TrackedFrame:
         """The objects' masks on the next frame; one shown there keeps its prompted mask.
 

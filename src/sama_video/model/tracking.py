@@ -53,7 +53,6 @@ class Tracker:
         self.encode_batch = encode_batch
         self.frames_encoded = 0
 
-    @torch.no_grad()
     def features(self, clip: Clip, frame_indices: Sequence[int]) -> FrameFeatures:
         """Features of some frames in the order given, through the cache; at least one frame."""
         found = dict(self._walk(clip, sorted(set(frame_indices))))
@@ -99,7 +98,6 @@ class Tracker:
             )
         return self._track(clip, prompts_by_frame(prompts, span), span, reverse, decoder)
 
-    @torch.no_grad()
     def _track(
         self, clip: Clip, by_frame: dict[int, list[TrackPrompt]], span: range, reverse: bool, decoder: str
     ) -> Iterator[TrackedFrame]:
@@ -160,6 +158,7 @@ class Tracker:
         features = None if self.cache is None else self.cache.get(frame_idx)
         return None if features is None else features.to(self.segmenter.device)
 
+    @torch.no_grad()
     def _encode(self, reader: "_Reader", frame_indices: Sequence[int]) -> dict[int, FrameFeatures]:
         if not frame_indices:
             return {}

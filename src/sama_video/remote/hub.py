@@ -27,9 +27,12 @@ def fetch_weights(name: str) -> Path:
             f"{name} is not on this machine and the Hub cannot be reached; connect, or give a folder that holds it."
         ) from error
     except HfHubHTTPError as error:
-        raise CheckpointError(f"the Hub refused {name} ({str(error).splitlines()[0]}); check the id and your login.") from error
+        why = str(error).splitlines()[0]
+        raise CheckpointError(f"the Hub refused {name} ({why}); check the id and your login.") from error
     except OSError as error:
-        raise CheckpointError(f"{name} cannot be fetched ({error}); connect, or give a folder that holds it.") from error
+        raise CheckpointError(
+            f"{name} cannot be fetched ({error}); connect, or give a folder that holds it."
+        ) from error
 
 
 def cache_folder() -> Path:

@@ -34,13 +34,15 @@ class AudioTrack:
         """
         self._input = VideoFile(str(path), path=path).open()
         self._source = self._input.streams.audio[0]
-        pictures = video_stream(self._input, str(path))
-        first_picture = float((pictures.start_time or 0) * pictures.time_base) if pictures.time_base else 0.0
+        first_picture, length = 0.0, (self._input.duration or 0) / av.time_base
+        if self._input.streams.video:
+            pictures = video_stream(self._input, str(path))
+            base = float(pictures.time_base or 0)
+            first_picture = (pictures.start_time or 0) * base
+            # Only MP4 and AVI tell how long the pictures alone last; elsewhere the file's length must do.
+            length = (pictures.duration or 0) * base or length
         self._shift = first_picture + starts_at
-        # Only MP4 and AVI tell how long the pictures alone last; elsewhere the file's length must do.
-        lasts = pictures.duration * pictures.time_base if pictures.duration and pictures.time_base else None
-        whole = (self._input.duration or 0) / 1_000_000
-        self._pictures_end = (float(lasts) if lasts is not None else whole) - starts_at
+        self._pictures_end = length - starts_at
         if self._source.codec_context.codec.canonical_name in COPIED_CODECS:
             self._target = output.add_stream_from_template(self._source)
             packets = self._copied()

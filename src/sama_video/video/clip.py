@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -16,6 +16,7 @@ from sama_video.errors import VideoError
 TIME_SLACK_SECONDS = 1e-6
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Where a clip's pixels come from. Frame indices are valid when they get here."""
 
@@ -60,16 +61,16 @@ class Clip:
     @classmethod
     def from_frames(
         cls,
-        frames: UInt8[np.ndarray, "frames height width 3"] | Sequence[UInt8[np.ndarray, "height width 3"]],
+        frames: np.ndarray | Sequence[np.ndarray],
         *,
-        fps: float | None = None,
-        times: Sequence[float] | np.ndarray | None = None,
+        fps: float | int | None = None,
+        times: Sequence[float | int] | np.ndarray | None = None,
         source: str = "<array>",
-    ) -> Self:
+    ) -> "Clip":
         """Make a clip of frames already in memory; they are not copied when they come as one array.
 
         Args:
-            frames: RGB frames in time order.
+            frames: uint8 RGB frames in time order, shaped (frames, height, width, 3).
             fps: Frames per second; 24 when neither it nor `times` is given.
             times: When each frame appears, in seconds, strictly ascending, kept as given; instead of `fps`.
             source: What the clip is called in messages.
@@ -105,7 +106,7 @@ class Clip:
         """Hash of the file's content, of an array's bytes, or of a folder's file names and contents."""
         return self.frame_source.sha256()
 
-    def index_at(self, seconds: float) -> int:
+    def index_at(self, seconds: float | int) -> int:
         """Give the frame shown at a time; the very end counts as the last frame.
 
         >>> Clip.from_frames(np.zeros((3, 4, 4, 3), np.uint8), fps=10).index_at(0.15)
@@ -118,12 +119,12 @@ class Clip:
             )
         return max(0, int(np.searchsorted(self.times, seconds + TIME_SLACK_SECONDS, side="right")) - 1)
 
-    def frame(self, frame_idx: int) -> UInt8[np.ndarray, "height width 3"]:
+    def frame(self, frame_idx: SupportsIndex) -> UInt8[np.ndarray, "height width 3"]:
         """Decode one frame."""
         pixels: np.ndarray = self.frames([frame_idx])[0]
         return pixels
 
-    def frames(self, frame_indices: Sequence[int]) -> UInt8[np.ndarray, "frames height width 3"]:
+    def frames(self, frame_indices: Sequence[SupportsIndex] | np.ndarray) -> UInt8[np.ndarray, "frames height width 3"]:
         """Decode the given frames, in the order given; repeats are decoded once. No indices give an empty array."""
         wanted = [self._check_index(idx) for idx in frame_indices]
         rows: dict[int, list[int]] = {}
@@ -155,7 +156,7 @@ class Clip:
         """Let go of open files now rather than when the clip is collected; a later read opens them again."""
         self.frame_source.close()
 
-    def _check_index(self, frame_idx: int) -> int:
+    def _check_index(self, frame_idx: SupportsIndex) -> int:
         idx = operator.index(frame_idx)
         if not 0 <= idx < self.num_frames:
             raise VideoError(
@@ -206,7 +207,7 @@ def _as_frames(frames: object, source: str) -> UInt8[np.ndarray, "frames height 
 
 
 def _as_times(
-    num_frames: int, fps: float | None, times: Sequence[float] | np.ndarray | None, source: str
+    num_frames: int, fps: float | int | None, times: Sequence[float | int] | np.ndarray | None, source: str
 ) -> tuple[Float64[np.ndarray, " frames"], float]:
     """Give each frame's time and how long the last frame stays."""
     if fps is not None and not (np.isfinite(fps) and fps > 0):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
@@ -79,6 +80,7 @@ class Decoder:
     def __init__(self, video: VideoFile, timeline: Timeline) -> None:
         self._video = video
         self._timeline = timeline
+        self._container: InputContainer | None = None
         self._careful = False
         self._warned = False
         # The newest frame that came out, and the one before it.
@@ -105,8 +107,12 @@ class Decoder:
             yield idx, found[1]
 
     def close(self) -> None:
-        """Close the container."""
-        self._container.close()
+        """Close the container and end its threads."""
+        if self._container is not None:
+            self._container.close()
+
+    # PyAV's containers and streams hold each other, so an open one would outlive its decoder by a while.
+    __del__ = close
 
     def _find(self, idx: int) -> tuple[int, VideoFrame] | None:
         """Give the frame a player shows at `idx`, with its own index; None when there is none up to there."""
@@ -141,6 +147,7 @@ class Decoder:
 
     def _go_to_key(self, key: int) -> None:
         """Put the decoder at a key packet or, where the container does not land there, at an earlier one."""
+        assert self._container is not None
         wanted = self._timeline.key_pts[key]
         step = 1
         while key > 0:
@@ -154,6 +161,7 @@ class Decoder:
 
     def _land(self, stamp: int) -> AnyPacket | None:
         """Seek, and give the first key packet there, if any."""
+        assert self._container is not None
         try:
             self._container.seek(stamp, stream=self._stream)
             return next(packet for packet in self._container.demux(self._stream) if packet.is_keyframe)
@@ -162,6 +170,7 @@ class Decoder:
 
     def _start_over(self) -> None:
         # Opening anew, because seeking to the start is what odd containers get wrong.
+        self.close()
         self._container = self._video.open()
         self._stream = video_stream(self._container, self._video.name)
         if self._careful:

@@ -3,7 +3,6 @@
 import weakref
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
 
 import numpy as np
 from av.sidedata.sidedata import SideData
@@ -31,7 +30,7 @@ class Picture:
     flip_columns: bool = False
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Self:
+    def of(cls, frame: VideoFrame) -> "Picture":
         """Read size and display matrix off a video's first frame. Turns other than by 90 degrees are not applied."""
         data = frame.side_data.get("DISPLAYMATRIX")
         if not isinstance(data, SideData):

@@ -17,7 +17,7 @@ from sama_video.video.timeline import read_timeline
 VideoSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | list[np.ndarray] | Clip
 
 
-def open_video(source: VideoSource, *, fps_for_stills: float = 24.0) -> Clip:
+def open_video(source: VideoSource, *, fps_for_stills: float | int = 24) -> Clip:
     """Open a video without decoding it.
 
     Args:
@@ -50,7 +50,7 @@ def open_video(source: VideoSource, *, fps_for_stills: float = 24.0) -> Clip:
     return _open_file(VideoFile(name, path=path), fps_for_stills)
 
 
-def _open_file(video: VideoFile, fps_for_stills: float) -> Clip:
+def _open_file(video: VideoFile, fps_for_stills: float | int) -> Clip:
     check_content(video)
     content = video.content if video.content is not None else video.path
     assert content is not None
@@ -69,7 +69,7 @@ def _open_file(video: VideoFile, fps_for_stills: float) -> Clip:
     )
 
 
-def _open_image(video: VideoFile, content: bytes | Path, fps_for_stills: float) -> Clip:
+def _open_image(video: VideoFile, content: bytes | Path, fps_for_stills: float | int) -> Clip:
     frames, seconds = read_animation(content)
     times: np.ndarray | None = None
     if len(frames) > 1:
@@ -85,7 +85,7 @@ def _open_image(video: VideoFile, content: bytes | Path, fps_for_stills: float) 
     )
 
 
-def _open_folder(folder: Path, name: str, fps: float) -> Clip:
+def _open_folder(folder: Path, name: str, fps: float | int) -> Clip:
     if not (np.isfinite(fps) and fps > 0):
         raise VideoError(f"{name} was given fps_for_stills={fps}; frames per second must be above 0.")
     images = ImageFiles(folder_images(folder, name))
@@ -94,7 +94,7 @@ def _open_folder(folder: Path, name: str, fps: float) -> Clip:
         height=images.height,
         width=images.width,
         times=np.arange(len(images), dtype=np.float64) / fps,
-        average_fps=fps,
+        average_fps=float(fps),
         last_frame_seconds=1 / fps,
         has_audio=False,
         frame_source=images,

@@ -269,7 +269,10 @@ def _warn_if_cut_short(
         return
     readable = len(timeline.pts)
     first_seconds = float(timeline.pts[0] * (stream.time_base or 0)) if timeline.seekable else 0.0
-    promised = max(stream.frames or round((stated_end - first_seconds) / frame_seconds), readable + 1)
+    if stream.frames > readable:
+        promised = str(stream.frames)
+    else:
+        promised = f"about {max(round((stated_end - first_seconds) / frame_seconds), readable + 1)}"
     warnings.warn(
         f"{video.name} ends early: {readable} of {promised} frames can be read; the clip holds those.",
         TruncatedVideoWarning,

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -45,7 +44,7 @@ class VideoWriter:
         self,
         path: str | os.PathLike[str],
         *,
-        fps: float | None = None,
+        fps: float | int | None = None,
         audio_from: str | os.PathLike[str] | None = None,
         crf: int = 18,
         preset: str = "veryfast",
@@ -66,8 +65,8 @@ class VideoWriter:
             raise VideoError(f"{path} cannot be written: there is no folder {self._path.parent}; make it first.")
         if fps is not None and not (np.isfinite(fps) and fps > 0):
             raise VideoError(f"{path} was given fps={fps}; frames per second must be above 0.")
-        self.last_frame_seconds: float | None = None
-        self._rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+        self.last_frame_seconds: float | int | None = None
+        self._rate = None if fps is None else _simple_rate(fps)
         self._time_base = FINE_TIME_BASE if self._rate is None else 1 / self._rate
         self._audio_path = None if audio_from is None else Path(audio_from)
         self._options = {"crf": str(crf), "preset": preset}
@@ -82,10 +81,10 @@ class VideoWriter:
         self._last_pts = -1
         self._last_gap = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float | None = None) -> None:
+    def write(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float | int | None = None) -> None:
         """Append a frame.
 
         Args:
@@ -96,6 +95,10 @@ class VideoWriter:
         if self._rate is None and seconds is None:
             raise VideoError(f"frame {self._num_frames} for {self._path} has no time; give seconds, or fps for all.")
         with self._told():
+            if frame.dtype != np.uint8 or frame.shape[2:] != (3,):
+                raise VideoError(
+                    f"frame {self._num_frames} for {self._path} is no uint8 RGB picture; convert it first."
+                )
             if self._output is None:
                 self._begin(frame, seconds or 0.0)
             if frame.shape != self._shape:
@@ -138,9 +141,9 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _begin(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float) -> None:
+    def _begin(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float | int) -> None:
         self._shape = frame.shape
-        self._first_seconds = seconds
+        self._first_seconds = float(seconds)
         height, width = frame.shape[:2]
         self._output = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
         codec = "libx264" if "libx264" in av.codecs_available else "h264"
@@ -156,7 +159,7 @@ class VideoWriter:
         if self._audio_path is not None and _has_audio(self._audio_path):
             self._audio = AudioTrack(self._audio_path, self._output, starts_at=seconds)
 
-    def _next_pts(self, seconds: float | None) -> int:
+    def _next_pts(self, seconds: float | int | None) -> int:
         if self._rate is not None:
             return self._num_frames
         assert seconds is not None
@@ -217,9 +220,9 @@ def write_video(
     path: str | os.PathLike[str],
     frames: Iterable[UInt8[np.ndarray, "height width 3"]],
     *,
-    times: Sequence[float] | np.ndarray | None = None,
-    fps: float | None = None,
-    last_frame_seconds: float | None = None,
+    times: Sequence[float | int] | np.ndarray | None = None,
+    fps: float | int | None = None,
+    last_frame_seconds: float | int | None = None,
     audio_from: str | os.PathLike[str] | None = None,
     crf: int = 18,
     preset: str = "veryfast",
@@ -251,19 +254,28 @@ def write_video(
         writer.last_frame_seconds = last_frame_seconds
 
 
-def _even_rate(seconds: np.ndarray, fps: float | None) -> float | None:
+def _even_rate(seconds: np.ndarray, fps: float | int | None) -> float | None:
     """Give the frame rate that times keep to, or None when they are uneven."""
     if len(seconds) < 2:
-        return fps
-    for rate in ([] if fps is None else [fps]) + [(len(seconds) - 1) / float(seconds[-1] - seconds[0] or 1)]:
-        even = float(Fraction(rate).limit_denominator(1001))
-        grid = seconds[0] + np.arange(len(seconds)) / even if even > 0 else np.inf
+        return None if fps is None else float(fps)
+    for rate in ([] if fps is None else [fps]) + [(len(seconds) - 1) / abs(float(seconds[-1] - seconds[0]) or 1)]:
+        even = float(_simple_rate(rate))
+        grid = seconds[0] + np.arange(len(seconds)) / even
         if np.abs(seconds - grid).max() < GRID_SLACK_SECONDS:
             return even
     return None
 
 
+def _simple_rate(fps: float | int) -> Fraction:
+    """Give the plain fraction meant by a rounded rate: 30000/1001 for 29.97003."""
+    if fps >= 1:
+        return Fraction(fps).limit_denominator(1001)
+    return 1 / Fraction(1 / fps).limit_denominator(1001)
+
+
 def _has_audio(path: Path) -> bool:
+    if path.is_dir():
+        return False
     video = VideoFile(str(path), path=path)
     check_content(video)
     with video.open() as container:

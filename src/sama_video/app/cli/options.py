@@ -95,13 +95,14 @@ class ModelOptions:
     max_frames: int | None = None
     cache_bytes: int | None = None
 
-    def load_arguments(self) -> dict[str, str | None]:
+    def load_arguments(self) -> dict[str, str | int | None]:
         """Give the keyword arguments of `sama_video.load`, where None means the loader's own choice."""
         return {
             "device": None if self.device == "auto" else self.device,
             "dtype": None if self.dtype == "auto" else self.dtype,
             "quantize": None if self.quantize == "none" else self.quantize,
             "protocol": self.protocol,
+            "seed": self.seed,
         }
 
     def chat_arguments(self) -> dict[str, int]:

@@ -61,6 +61,18 @@ class Output:
             yield lambda steps: bar.advance(task, steps)
 
 
+def by_total(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Turn a bar that moves by steps into a report of how much is done in all."""
+    seen = 0
+
+    def report(done: int, _total: int) -> None:
+        nonlocal seen
+        advance(done - seen)
+        seen = done
+
+    return report
+
+
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json` to a command, which gets an `Output` as the argument `output`."""
 

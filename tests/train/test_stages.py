@@ -1,0 +1,117 @@
+"""Every stage's loss reaches every part it is to train, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from sama_video.model.modeling_sama import shuffle_pixels
+from sama_video.train.attributes import attribute_ids
+from sama_video.train.config import load_recipe
+from sama_video.train.scenes import cell_labels, draw_frame, draw_scene
+from sama_video.train.stages import STAGES
+from sama_video.train.stages.see import SeeStage
+from sama_video.train.stages.segment import SegmentBatch, SegmentStage
+from sama_video.train.stages.track import TrackStage
+
+SMALL = ["segment.batch=1", "track.batch=1", "track.long_share=0", "track.frames=3", "see.batch=2"]
+
+
+@pytest.fixture(scope="module")
+def run():
+    return load_recipe("nano", SMALL)
+
+
+@pytest.fixture(scope="module")
+def track(run):
+    torch.manual_seed(0)
+    stage = TrackStage(run)
+    stage.start({"segment": SegmentStage(run).result()})
+    return stage
+
+
+def _silent(stage, batch):
+    """Names of trained parameters that the loss of a batch does not reach."""
+    stage.zero_grad(set_to_none=True)
+    loss, logs = stage(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(np.isfinite(value) for value in logs.values())
+    return {name for name, p in stage.named_parameters() if p.requires_grad and p.grad is None}
+
+
+def _track_batches(track, wanted):
+    """The first batch of each kind of prompt, and of single frames."""
+    found = {}
+    for seed in range(60):
+        batch = TrackStage.batch(track, np.random.default_rng(seed))
+        kind = "frames" if isinstance(batch, SegmentBatch) else next(iter(batch.given))
+        found.setdefault(kind, batch)
+        if set(found) >= wanted:
+            break
+    return {kind: found[kind] for kind in wanted}
+
+
+def test_single_frames_train_all_but_the_memory(track):
+    batch = _track_batches(track, {"frames"})["frames"]
+    silent = _silent(track, batch)
+    memory = (
+        "memory_",
+        "object_pointer",
+        "no_object",
+        "no_memory_positional",
+        "mask_downsample",
+        "prompt_encoder.mask",
+    )
+    assert {name for name in silent if not name.removeprefix("segmenter.").startswith(memory)} == set()
+    assert track.attribute_prompts.tables[0].weight.grad is None
+
+
+def test_tracking_trains_the_memory_and_leaves_the_encoder(track):
+    reached = set()
+    for batch in _track_batches(track, {"points", "boxes", "masks"}).values():
+        silent = _silent(track, batch)
+        reached |= {name for name, p in track.named_parameters() if p.requires_grad and name not in silent}
+    assert not any("vision_encoder" in name for name in reached)
+    wanted = ("memory_attention", "memory_encoder", "mask_decoder", "object_pointer_proj", "mask_downsample")
+    for part in wanted:
+        names = {name for name, _ in track.segmenter.named_parameters() if name.startswith(part)}
+        assert {name for name in names if f"segmenter.{name}" not in reached} == set()
+
+
+def test_masks_are_given_on_several_frames_and_never_scored_there(track):
+    batch = _track_batches(track, {"masks"})["masks"]
+    scored = [frame for frame, *_ in track.unroll(batch)]
+    assert set(scored) == set(range(batch.num_frames)) - set(batch.prompted)
+
+
+def test_a_stage_hands_on_what_the_next_one_takes(run, track):
+    result = track.result()
+    assert all(name.startswith("segmenter.") for name in result)
+    again = TrackStage(run)
+    again.take_over(result)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in result.items())
+
+
+def test_seeing_trains_the_whole_tower(run):
+    torch.manual_seed(0)
+    stage = SeeStage(run)
+    assert _silent(stage, stage.batch(np.random.default_rng(0))) <= {"vision_tower.embeddings.mask_token"}
+
+
+def test_cells_of_a_token_are_the_patches_it_folds_together(run):
+    stage = SeeStage(run)
+    batch = stage.batch(np.random.default_rng(0))
+    side = stage.tokens_per_side
+    patches = torch.arange((2 * side) ** 2).float().view(1, -1, 1)
+    folded = shuffle_pixels(patches, 2)[0].long()
+    labels = batch.cell_labels[0].flatten(0, 1)
+    grid = torch.zeros((2 * side) ** 2, 4, dtype=torch.long)
+    grid[folded.flatten()] = labels
+    rng = np.random.default_rng(0)
+    clip = draw_frame(rng, draw_scene(rng))
+    truth = cell_labels(clip.masks[:, 0], attribute_ids(clip.objects), 2 * side, 0.4)
+    assert torch.equal(grid.view(2 * side, 2 * side, 4), torch.from_numpy(truth))
+
+
+def test_the_table_of_stages_names_them_rightly():
+    assert all(kind.name == name and kind.products for name, kind in STAGES.items())
