@@ -1,4 +1,4 @@
-"""The bundled clip: where it lies, what is asked about it, and its ground truth."""
+"""The bundled clip: what is asked about it, and its ground truth."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from sama_video.regions.rle import decode
 from sama_video.regions.shapes import Points
 
 DEMO_FOLDER = Path(__file__).parent / "assets" / "demo"
-DEMO_CLIP = DEMO_FOLDER / "clip.mp4"
 
 
 @dataclass(frozen=True)

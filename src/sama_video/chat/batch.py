@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sama_video.chat.answer import Answer, AnswerReady
+from sama_video.chat.answer import Answer
 from sama_video.chat.rules import Ground
 from sama_video.chat.session import ChatSession
 from sama_video.dialogue.turns import Timing
@@ -49,11 +49,10 @@ def _answer(sessions: list[ChatSession], asked: Sequence[tuple[Any, ...]], groun
         pass
     answers = []
     for session, question, row, costs, (ids, _) in zip(sessions, ready, grown, began, rows, strict=True):
+        bound = session.bind(question, row, ground, num_answer_read=0)
         timing = Timing(prefill_tokens=len(ids), generated_tokens=len(row.ids))
-        for event in session.settle(question, row, 0, costs, timing, ground):
-            if isinstance(event, AnswerReady):
-                dict(event.answer.masklets)  # tracked now: the session closes with the batch
-                answers.append(event.answer)
+        session.track_all()  # now: the session closes with the batch
+        answers.append(session.conclude(question, bound, timing, costs))
     return answers
 
 

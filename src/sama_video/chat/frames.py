@@ -10,11 +10,16 @@ from torch import Tensor
 
 from sama_video.errors import ConfigError, VideoError
 from sama_video.model.configuration_sama import SamaConfig
-from sama_video.model.frame_choice import context_frames, dense_frames
+from sama_video.model.frame_choice import best_frames, context_frames, dense_frames, likeness
 from sama_video.model.modeling_sama import SamaModel
-from sama_video.video.clip import Clip
+from sama_video.model.processing_sama import SamaProcessor
+from sama_video.regions.rle import Rle
+from sama_video.video.clip import TIME_SLACK_SECONDS, Clip
 
 PROTOCOLS = ("consistent", "paper")
+FRAME_CHOICES = ("even", "question")
+CANDIDATES_PER_FRAME = 4
+Likeness = Callable[[Sequence[int]], Sequence[float]]
 ENCODE_BATCH = 8
 
 
@@ -36,6 +41,14 @@ class FrameChooser:
 
     `consistent` spreads the dense frames over the clip and adds the frames pointed at; `paper` takes the first of the
     sparse list, whatever the clip shows later (spec model 4.1), and never adds one.
+
+    With `frame_choice="question"`, every turn brings the frames that look most like its question, so far as no turn has
+    shown them. That is a heuristic, and no checkpoint was trained with it: up to four times `max_frames` candidates are
+    compared, token by token, with the question's words, and the best that lie apart in time are taken.
+
+    Attributes:
+        clip: What the language model looks at.
+        tiled: Its frames are the tiles of one image.
     """
 
     def __init__(
@@ -46,21 +59,36 @@ class FrameChooser:
         protocol: str = "consistent",
         max_frames: int | None = None,
         num_dense: int | None = None,
+        frame_choice: str = "even",
+        tiled: bool = False,
     ) -> None:
         for name, value in (("max_frames", max_frames), ("dense_frames", num_dense)):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}, but the model must see at least one frame; give 1 or more.")
         if protocol not in PROTOCOLS:
             raise ConfigError(f"protocol is {protocol!r}; it is one of {', '.join(PROTOCOLS)}.")
+        if frame_choice not in FRAME_CHOICES:
+            raise ConfigError(f"frame_choice is {frame_choice!r}; it is one of {', '.join(FRAME_CHOICES)}.")
+        if frame_choice == "question" and protocol == "paper":
+            raise ConfigError(
+                "the published protocol takes a clip's first frames; frame_choice=question needs consistent."
+            )
         self.config = config
         self.clip = clip
         self.protocol = protocol
         self.max_frames = max_frames
         self.num_dense = num_dense or config.dense_frames
+        self.frame_choice = frame_choice
+        self.tiled = tiled
         self.whole = self._spread(range(clip.num_frames))
 
     def choose(
-        self, shown: Sequence[int], pointed_at: Iterable[int], span: tuple[float, float] | None = None
+        self,
+        shown: Sequence[int],
+        pointed_at: Iterable[int],
+        span: tuple[float, float] | None = None,
+        *,
+        likeness: Likeness,
     ) -> TurnFrames:
         """Frames of the next turn.
 
@@ -68,14 +96,28 @@ class FrameChooser:
             shown: Dense frames of the turns before; empty for the first.
             pointed_at: Frames that this turn's regions lie on.
             span: Seconds that the question is about; the turn then brings frames of its own from there.
+            likeness: How much some frames look like the question.
         """
-        base = self.whole if span is None else self._spread(self._frames_of(span))
+        about = range(self.clip.num_frames) if span is None or self.tiled else self._frames_of(span)
+        base = self.whole if len(about) == self.clip.num_frames else self._spread(about)
         dense = set(base.dense) if span is not None or not shown else set()
+        if self.frame_choice == "question":
+            dense = set(self._alike(about, likeness))
         if self.protocol == "consistent":
             dense |= set(pointed_at)
         return TurnFrames(base.context, tuple(sorted(dense - set(shown))))
 
+    def in_clip(self, shown: Sequence[int]) -> list[int]:
+        """Frames of the conversation's clip that shown ones stand for."""
+        return [0] if self.tiled else list(shown)
+
+    def as_shown(self, frame_idx: int, mask: Rle) -> tuple[int, Rle]:
+        """A mask of the conversation's clip on what was shown: of a tiled image, on the thumbnail, which comes last."""
+        return (self.clip.num_frames - 1, mask) if self.tiled else (frame_idx, mask)
+
     def _spread(self, frames: range) -> TurnFrames:
+        if self.tiled:
+            return TurnFrames(tuple(frames), tuple(frames))
         context = context_frames(self.config, len(frames), max_frames=self.max_frames)
         if self.protocol == "paper":
             dense = context[: self.num_dense]
@@ -83,12 +125,25 @@ class FrameChooser:
             dense = dense_frames(self.config, context, count=self.num_dense)
         return TurnFrames(tuple(frames.start + idx for idx in context), tuple(frames.start + idx for idx in dense))
 
+    def _alike(self, frames: range, likeness: Likeness) -> list[int]:
+        most = CANDIDATES_PER_FRAME * (self.max_frames or self.config.max_frames)
+        candidates = [frames.start + idx for idx in context_frames(self.config, len(frames), max_frames=most)]
+        return best_frames(candidates, likeness(candidates), count=self.num_dense)
+
     def _frames_of(self, span: tuple[float, float]) -> range:
         start, end = span
         if not start < end:
             raise VideoError(f"span ({start:g}, {end:g}) is empty; give its start before its end, in seconds.")
-        last = float(np.nextafter(min(end, self.clip.duration), -np.inf))
-        return range(self.clip.index_at(start), self.clip.index_at(last) + 1)
+        first = self.clip.index_at(start)
+        stop = int(np.searchsorted(self.clip.times, end - TIME_SLACK_SECONDS))
+        return range(first, max(stop, first + 1))
+
+
+def language_clip(clip: Clip, protocol: str, processor: SamaProcessor) -> Clip:
+    """What the language model looks at: the clip; but a single image's tiles under the published protocol."""
+    if protocol != "paper" or clip.num_frames > 1:
+        return clip
+    return Clip.from_frames(processor.image_tiles(clip.frame(0)), source=clip.source)
 
 
 class FrameStates:
@@ -131,6 +186,14 @@ class FrameStates:
         if missing:
             self._spatial.update(zip(missing, self.model.aggregator.spatial_states(self.tokens(missing)), strict=True))
         return torch.stack([self._spatial[frame] for frame in frames])
+
+    @torch.inference_mode()
+    def likeness(self, frames: Sequence[int], words: Float[Tensor, "words dim"]) -> list[float]:
+        """How much each of some frames looks like words, by the best token for each word."""
+        scores: list[float] = []
+        for begin in range(0, len(frames), ENCODE_BATCH):
+            scores += likeness(self.tokens(frames[begin : begin + ENCODE_BATCH]), words).tolist()
+        return scores
 
     def clear(self) -> None:
         """Let go of everything."""

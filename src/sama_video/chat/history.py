@@ -38,7 +38,9 @@ class History:
     A new turn reads only its own tokens. The cache can be dropped at any time: it is made again from the turns.
 
     Args:
-        regionless_bias: Factor of the constant that the published inference adds when no region was ever given.
+        clip: What the language model looks at.
+        regionless_bias: Factor of the constant that the published inference adds to a question without regions.
+        one_block: The frames are tiles of one image.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class History:
         states: FrameStates,
         *,
         regionless_bias: float = 0.0,
+        one_block: bool = False,
     ) -> None:
+        self.one_block = one_block
         self.model = model
         self.processor = processor
         self.clip = clip
@@ -136,7 +140,7 @@ class History:
 
     def _turn_ids(self, turn: AskedTurn, *, first: bool) -> list[int]:
         separator = [] if first else self.processor.token_ids(self.processor.template.separator)
-        text = self.processor.turn_text(self._spec(turn), self._num_context(turn))
+        text = self.processor.turn_text(self._spec(turn), self._num_context(turn), one_block=self.one_block)
         return separator + self.processor.token_ids(text, first=first)
 
     def _num_context(self, turn: AskedTurn) -> int:

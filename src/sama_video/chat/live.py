@@ -1,8 +1,10 @@
 """Talking about frames that are still coming: a bounded window of them, and objects that stay known."""
 
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +13,16 @@ from jaxtyping import UInt8
 
 from sama_video.chat.answer import Answer
 from sama_video.chat.masks import MaskMaker
-from sama_video.chat.objects import KnownObject, Sighting
+from sama_video.chat.objects import KnownObject
 from sama_video.chat.rules import Ground
 from sama_video.chat.session import ChatSession
 from sama_video.dialogue.turns import Dialogue
 from sama_video.errors import ConfigError, SessionError, VideoError
 from sama_video.model.live_tracking import LiveTracker
 from sama_video.model.prompts import TrackPrompt
-from sama_video.regions.rle import Rle, decode, encode
-from sama_video.regions.shapes import Mask, Region
+from sama_video.regions.masklet import Masklet
+from sama_video.regions.rle import Rle, decode
+from sama_video.regions.shapes import Region
 from sama_video.video.clip import Clip
 
 if TYPE_CHECKING:
@@ -31,11 +34,16 @@ PROMPT_WINDOW = 8
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """One pushed frame and what is known of it."""
+    """One pushed frame and what is known of it.
+
+    Attributes:
+        position: Its place among the frames that the tracker was shown; `None` where there was no tracker yet.
+    """
 
     pixels: UInt8[np.ndarray, "height width 3"]
     seconds: float
     masks: Mapping[str, Rle | None]
+    position: int | None = None
 
 
 class LiveSession:
@@ -62,8 +70,21 @@ class LiveSession:
         self._frames: deque[LiveFrame] = deque()
         self._names: dict[str, str | None] = {}
         self._met = 0
+        self._maker: MaskMaker | None = None
         self._tracker: LiveTracker | None = None
         self._closed = False
+
+    @classmethod
+    def over(cls, session: ChatSession, settings: Mapping[str, Any]) -> "LiveSession":
+        """The live session whose window was saved as a conversation."""
+        live = cls(session.origin, window_seconds=settings["window_seconds"], **settings["options"])
+        live.dialogue = session.dialogue
+        for pixels, seconds in zip(
+            session.clip.frames(range(session.clip.num_frames)), session.clip.times, strict=True
+        ):
+            live.push(pixels, seconds=float(seconds))
+        live._remember(session, session.book.object_ids)
+        return live
 
     @property
     def num_frames(self) -> int:
@@ -86,104 +107,119 @@ class LiveSession:
             seconds: When it was taken, later than the frame before; 1/24 s after it by default.
         """
         self._check_open()
-        seconds = self._check_frame(frame, seconds)
-        masks: dict[str, Rle | None] = {}
+        taken = LiveFrame(frame, self._check_frame(frame, seconds), {})
+        taken = replace(taken, pixels=frame.copy())  # the caller may fill the same array with the next frame
+        if self._maker is None:
+            self._maker = self._new_maker(taken)
         if self._tracker is not None:
-            tracked = self._tracker.push(frame)
-            maker = self._maker(self._clip([LiveFrame(frame, seconds, {})]))
-            for name, mask, score in zip(
-                tracked.object_ids, maker.full_size(tracked.mask_logits), tracked.object_score.tolist(), strict=True
-            ):
-                masks[name] = encode(mask) if mask.any() and score > 0 else None
-        self._frames.append(LiveFrame(frame, seconds, masks))
+            tracked = self._tracker.push(taken.pixels)
+            masks = self._maker.masks_of(tracked.mask_logits, tracked.object_score)
+            taken = replace(taken, masks=dict(zip(tracked.object_ids, masks, strict=True)), position=tracked.frame_idx)
+        self._frames.append(taken)
         while self._frames[-1].seconds - self._frames[0].seconds > self.window_seconds:
             self._frames.popleft()
-        return MappingProxyType(masks)
+        return MappingProxyType({name: taken.masks.get(name) for name in self._names})
 
     def ask(self, question: str, regions: Sequence[Region] = (), *, ground: Ground = "auto") -> Answer:
         """Ask about the window. Frames of regions and answers count within it, the oldest being 0.
 
-        What was said before is in front of the question as text; the pictures are those of now.
+        The pictures are those of now, and objects stay known; the words of earlier turns are not read again.
         """
-        self._check_open()
-        if not self._frames:
-            raise SessionError("no frame was pushed yet; push one before asking.")
         with self._session() as session:
             answer = session.ask(question, regions, ground=ground)
-            masklets = {name: session.masklet(name) for name in answer.turn.object_ids}
-            self._met = session.book.snapshot()[1]
-            for name in session.book.object_ids:
-                self._names[name] = session.book[name].name
-            self._learn({name: masklets[name].rles for name in masklets})
+            masklets = {name: session.masklet(name) for name in answer.masklets}
+            self._remember(session, masklets)
         self.dialogue = self.dialogue.and_then(answer.turn)
         return Answer(answer.turn, MappingProxyType(masklets), answer.problems)
 
     def forget(self, object_id: str) -> None:
         """Stop following an object."""
         if object_id not in self._names:
-            raise SessionError(
-                f"{object_id!r} is no object of this session; the objects are: {', '.join(self._names)}."
-            )
+            known = ", ".join(self._names) or "none yet"
+            raise SessionError(f"{object_id!r} is no object of this session; the objects are: {known}.")
         del self._names[object_id]
         if self._tracker is not None and object_id in self._tracker.object_ids:
             self._tracker.forget(object_id)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the window, the objects and the dialogue into a folder, from which `model.restore(folder)` goes on."""
+        from sama_video.chat.storage import save_session
+
+        with self._session() as session:
+            session.dialogue = self.dialogue
+            save_session(session, folder, live={"window_seconds": self.window_seconds, "options": self.options})
 
     def close(self) -> None:
         """Let go of the window and of every object."""
         self._closed = True
         self._frames.clear()
         self._names.clear()
+        self._maker = None
         self._tracker = None
 
     def _session(self) -> ChatSession:
         """A conversation about the window as it is now, with its known objects."""
+        self._check_open()
+        if not self._frames:
+            raise SessionError("no frame was pushed yet; push one before asking or saving.")
         session = self.model.chat(self._clip(self._frames), **self.options)
+        height, width = session.clip.height, session.clip.width
         known = {}
         for name, called in self._names.items():
-            sightings = {
-                index: Sighting(index, frame.masks[name], _shown(index, frame.masks[name]))
-                for index, frame in enumerate(self._frames)
-                if name in frame.masks
-            }
-            known[name] = KnownObject(name, sightings, name=called)
+            rles = tuple(frame.masks.get(name) for frame in self._frames)
+            known[name] = KnownObject(name, {}, Masklet(name, height, width, rles, (None,) * len(rles)), called)
         session.book.restore((known, self._met))
         return session
 
-    def _learn(self, masks: Mapping[str, Sequence[Rle | None]]) -> None:
-        """Write objects' masks into the window, and follow the new ones from its newest frames on."""
-        newest = len(self._frames)
+    def _remember(self, session: ChatSession, object_ids: Iterable[str]) -> None:
+        """Write objects' masks into the window, and follow the new ones from now on."""
+        masklets = {name: session.masklet(name) for name in object_ids}
         for index, frame in enumerate(list(self._frames)):
-            merged = {**frame.masks, **{name: rles[index] for name, rles in masks.items()}}
-            self._frames[index] = LiveFrame(frame.pixels, frame.seconds, merged)
+            merged = {**frame.masks, **{name: masklet.rles[index] for name, masklet in masklets.items()}}
+            self._frames[index] = replace(frame, masks=merged)
+        self._names |= {name: session.book[name].name for name in session.book.object_ids}
+        self._met = session.book.snapshot()[1]
         followed = self._tracker.object_ids if self._tracker is not None else ()
-        fresh = {name: rles for name, rles in masks.items() if name not in followed and any(rles)}
-        if not fresh:
-            return
-        if self._tracker is None:
-            self._tracker = self._new_tracker()
-            for frame in list(self._frames)[-PROMPT_WINDOW:]:
-                self._tracker.push(frame.pixels)
-        offset = self._tracker.num_frames - newest
-        prompts = []
-        for name, rles in fresh.items():
-            seen = [index for index in range(max(0, newest - PROMPT_WINDOW), newest) if rles[index] is not None]
+        self._follow([name for name in masklets if name not in followed])
+
+    def _follow(self, names: Sequence[str]) -> None:
+        """Show new objects to the tracker, each on the newest frame that shows it.
+
+        A frame that the tracker no longer holds is shown to it once more.
+        """
+        last_seen: dict[int, list[str]] = {}
+        for name in names:
+            seen = [index for index, frame in enumerate(self._frames) if frame.masks[name] is not None]
             if seen:
-                mask = rles[seen[-1]]
-                assert mask is not None
-                prompts.append(TrackPrompt(name, seen[-1] + offset, mask=decode(mask)))
-        self._tracker.add(prompts)
+                last_seen.setdefault(seen[-1], []).append(name)
+        if not last_seen:
+            return
+        tracker = self._running_tracker()
+        for index in sorted(last_seen, reverse=True):
+            frame = self._frames[index]
+            position = frame.position
+            if position is None or position not in tracker.window:
+                position = tracker.push(frame.pixels).frame_idx
+            shown = {name: frame.masks[name] for name in last_seen[index]}
+            tracker.add([TrackPrompt(name, position, mask=decode(rle)) for name, rle in shown.items() if rle])
 
-    def _new_tracker(self) -> LiveTracker:
-        maker = self._maker(self._clip(list(self._frames)[-1:]))
-        return LiveTracker(
-            maker.tracker.segmenter,
-            self.model.processor.segmenter_pixels,
-            window=PROMPT_WINDOW,
-            decoder=maker.decoder,
-        )
+    def _running_tracker(self) -> LiveTracker:
+        """The tracker; a new one first sees the newest frames of the window."""
+        if self._tracker is None:
+            assert self._maker is not None, "there are frames"
+            self._tracker = LiveTracker(
+                self._maker.tracker.segmenter,
+                self.model.processor.segmenter_pixels,
+                window=PROMPT_WINDOW,
+                decoder=self._maker.decoder,
+            )
+            for index in range(max(0, len(self._frames) - PROMPT_WINDOW), len(self._frames)):
+                position = self._tracker.push(self._frames[index].pixels).frame_idx
+                self._frames[index] = replace(self._frames[index], position=position)
+        return self._tracker
 
-    def _maker(self, clip: Clip) -> MaskMaker:
-        return self.model.mask_maker(clip, self.options.get("protocol") or self.model.protocol, 0)
+    def _new_maker(self, frame: LiveFrame) -> MaskMaker:
+        return self.model.mask_maker(self._clip([frame]), self.options.get("protocol") or self.model.protocol, 0)
 
     def _clip(self, frames: Sequence[LiveFrame]) -> Clip:
         times = [frame.seconds for frame in frames]
@@ -193,6 +229,8 @@ class LiveSession:
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             given = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}"
             raise VideoError(f"a pushed frame is {given}; give uint8 pixels of shape (height, width, 3).")
+        if frame.size == 0:
+            raise VideoError(f"a pushed frame is {frame.shape[:2]} and has no pixels; give height and width above 0.")
         last = self._frames[-1] if self._frames else None
         if last is not None and last.pixels.shape != frame.shape:
             raise VideoError(
@@ -200,19 +238,14 @@ class LiveSession:
             )
         if seconds is None:
             return 0.0 if last is None else last.seconds + 1 / 24
-        if last is not None and seconds <= last.seconds:
-            raise VideoError(
-                f"a frame at {seconds:g} s came after one at {last.seconds:g} s; push frames in their order."
-            )
+        if not math.isfinite(seconds) or (last is not None and seconds <= last.seconds):
+            after = "" if last is None else f" came after one at {last.seconds:g} s"
+            raise VideoError(f"a frame at {seconds:g} s{after}; push frames in their order, with finite times.")
         return float(seconds)
 
     def _check_open(self) -> None:
         if self._closed:
             raise SessionError("the live session is closed; start a new one with model.live().")
-
-
-def _shown(frame_idx: int, mask: Rle | None) -> Mask | None:
-    return None if mask is None else Mask(frame=frame_idx, mask=mask)
 
 
 __all__ = ["LiveFrame", "LiveSession"]

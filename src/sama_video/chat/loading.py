@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sama_video.chat.answer import Answer
-from sama_video.chat.frames import PROTOCOLS, FrameChooser
+from sama_video.chat.frames import PROTOCOLS, FrameChooser, language_clip
 from sama_video.chat.masks import MaskMaker
 from sama_video.chat.published import find_checkpoint
 from sama_video.chat.session import ChatSession
@@ -20,6 +20,7 @@ from sama_video.model.decoding import Sampling
 from sama_video.model.presets import BUNDLED_NANO
 from sama_video.model.segmenter import Segmenter
 from sama_video.model.tracking import FeatureCache, Tracker
+from sama_video.video.bundled import DEMO, DEMO_CLIP
 from sama_video.video.clip import Clip
 from sama_video.video.reader import open_video
 
@@ -30,6 +31,16 @@ DEFAULT_CACHE_BYTES = 2 << 30
 HASHED_WHOLE_BYTES = 256 << 20
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 QUANTIZATIONS = ("none", "int8", "int4")
+KEPT_WHOLE = (
+    "vision_tower",
+    "multi_modal_projector",
+    "aggregator",
+    "region_encoder",
+    "grounding_head",
+    "segmenter",
+    "original_mask_decoder",
+)
+"""Parts that quantisation leaves alone: all but the decoder's layers."""
 
 
 def load(
@@ -109,31 +120,42 @@ class LoadedModel:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         max_frames: int | None = None,
         dense_frames: int | None = None,
+        frame_choice: str = "even",
         max_new_tokens: int | None = None,
         temperature: float | None = None,
     ) -> ChatSession:
         """Start a conversation about a clip.
 
         Args:
-            video: A path, file content, frames [frames, height, width, 3], or a `Clip`.
+            video: A path, "demo" for the bundled clip, file content, frames [frames, height, width, 3], or a `Clip`.
             cache_bytes: How much of SAM 2's features of the clip is kept between turns.
             max_frames: Frames that give context tokens.
             dense_frames: Frames shown to the language model in full.
+            frame_choice: "even" spreads those over the clip; "question" takes for each question the ones that look most
+                like it, a heuristic for long clips.
             max_new_tokens: Longest answer.
             temperature: 0 for the likeliest token each time; above, drawn under the seed.
         """
-        clip = video if isinstance(video, Clip) else open_video(video)
+        clip = open_clip(video)
         protocol = protocol or self.protocol
         changes = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         sampling = replace(self.sampling, **{key: value for key, value in changes.items() if value is not None})
+        pictures = language_clip(clip, protocol, self.processor)
+        chooser = FrameChooser(
+            self.model.config,
+            pictures,
+            protocol=protocol,
+            max_frames=max_frames,
+            num_dense=dense_frames,
+            frame_choice=frame_choice,
+            tiled=pictures is not clip,
+        )
         return ChatSession(
             self.model,
             self.processor,
             clip,
             masks=self.mask_maker(clip, protocol, cache_bytes),
-            chooser=FrameChooser(
-                self.model.config, clip, protocol=protocol, max_frames=max_frames, num_dense=dense_frames
-            ),
+            chooser=chooser,
             sampling=sampling,
             origin=self,
         )
@@ -175,11 +197,18 @@ class LoadedModel:
 
         return LiveSession(self, window_seconds=window_seconds, **options)
 
-    def restore(self, folder: str | Path) -> ChatSession:
+    def restore(self, folder: str | Path) -> "ChatSession | LiveSession":
         """The session that `save` wrote there, ready for its next turn."""
         from sama_video.chat.storage import restore_session
 
         return restore_session(self, folder)
+
+
+def open_clip(video: "str | Path | bytes | np.ndarray | Clip") -> Clip:
+    """A clip of whatever a conversation can be about; "demo" is the bundled one."""
+    if isinstance(video, Clip):
+        return video
+    return open_video(DEMO_CLIP if isinstance(video, str) and video == DEMO else video)
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
@@ -223,8 +252,7 @@ def _quantization(quantize: str | None, device: torch.device) -> dict[str, Any]:
         raise MissingExtraError("bitsandbytes", "quantize") from error
     from transformers import BitsAndBytesConfig
 
-    kept = ["lm_head", "vision_tower", "multi_modal_projector", "aggregator", "region_encoder", "grounding_head"]
-    kept += ["segmenter", "original_mask_decoder"]
+    kept = ["lm_head"] + [f"model.{part}" for part in KEPT_WHOLE]
     config = BitsAndBytesConfig(
         load_in_8bit=quantize == "int8", load_in_4bit=quantize == "int4", llm_int8_skip_modules=kept
     )

@@ -12,9 +12,9 @@ from torch.nn import functional as F  # noqa: N812
 from sama_video.chat.objects import KnownObject, Sighting
 from sama_video.errors import RegionError
 from sama_video.model.prompts import TrackPrompt
-from sama_video.model.tracking import TrackedFrame, Tracker
+from sama_video.model.tracking import Tracker
 from sama_video.regions.masklet import Masklet
-from sama_video.regions.rle import Rle, encode
+from sama_video.regions.rle import Rle, decode, encode
 from sama_video.regions.shapes import Box, Mask, Points
 from sama_video.video.clip import Clip
 
@@ -78,17 +78,17 @@ class MaskMaker:
                 )
             else:
                 found = self.tracker.predict(self.clip, [prompt])
-            mask = self.full_size(found.mask_logits)[0]
-        if not mask.any():
+            mask = self.masks_of(found.mask_logits, found.object_score.new_ones(1))[0]
+        if mask is None:
             kind = "point" if isinstance(region, Points) else "box"
             raise RegionError(
                 f"no object was found at the {kind} on frame {_frame(region)}; point at its middle, or draw a box or mask."
             )
-        return encode(mask)
+        return mask
 
     def hint_from(self, mask: Rle) -> Float[Tensor, "height width"]:
         """A known mask as logits that points can refine."""
-        dense = Mask(frame=0, mask=mask).dense()
+        dense = decode(mask)
         return torch.from_numpy(np.where(dense, 10.0, -10.0).astype(np.float32))
 
     def ground(self, embeddings: Float[Tensor, "segs dim"], frames: Sequence[int]) -> list[GroundedMasks]:
@@ -115,29 +115,47 @@ class MaskMaker:
         return [GroundedMasks(tuple(sightings[at : at + count])) for at in range(0, len(sightings), count)]
 
     def track(self, objects: Iterable[KnownObject], progress: Progress | None = None) -> dict[str, Masklet]:
-        """Follow objects through the whole clip, all in one batch.
+        """Follow objects through the whole clip, all in one batch; a masklet for each of them.
 
-        Objects that were found on several frames start from all of them. The published inference keeps what it
-        predicts of an object it judges absent; everything else gives no mask there.
+        Objects that were found on several frames start from all of them; one that was seen on none is nowhere.
         """
+        objects = list(objects)
         prompts = [
             self.prompt(known.object_id, sighting)
             for known in objects
             for sighting in known.sightings.values()
             if sighting.shown_as is not None
         ]
-        names = tuple(dict.fromkeys(prompt.object_id for prompt in prompts))
+        names = [known.object_id for known in objects]
         rles: dict[str, list[Rle | None]] = {name: [None] * self.clip.num_frames for name in names}
         scores: dict[str, list[float | None]] = {name: [None] * self.clip.num_frames for name in names}
-        pending = set(range(self.clip.num_frames)) if names else set()
-        stream = self.tracker.track(self.clip, prompts, decoder=self.decoder) if names else ()
+        pending = set(range(self.clip.num_frames))
+        stream = self.tracker.track(self.clip, prompts, decoder=self.decoder) if prompts else ()
         for tracked in stream:
-            self._note(tracked, rles, scores)
+            masks = self.masks_of(tracked.mask_logits, tracked.object_score)
+            believed = tracked.object_score.float().sigmoid().tolist()
+            for name, mask, score in zip(tracked.object_ids, masks, believed, strict=True):
+                rles[name][tracked.frame_idx] = mask
+                scores[name][tracked.frame_idx] = round(score, 4)
             pending.discard(tracked.frame_idx)
             if progress is not None:
                 progress(self.clip.num_frames - len(pending), self.clip.num_frames)
         height, width = self.clip.height, self.clip.width
         return {name: Masklet(name, height, width, tuple(rles[name]), tuple(scores[name])) for name in names}
+
+    def masks_of(
+        self, mask_logits: Float[Tensor, "masks h w"], object_score: Float[Tensor, " masks"]
+    ) -> list[Rle | None]:
+        """Masks at the clip's size, `None` for one that is empty or whose object is judged absent.
+
+        One after the other: many masks of a large clip at once would fill the memory. The published inference keeps what
+        it predicts of an object it judges absent.
+        """
+        kept: list[Rle | None] = []
+        for logits, score in zip(mask_logits, object_score.tolist(), strict=True):
+            mask = self.full_size(logits[None])[0] if score > 0 or self.paper else None
+            kept.append(encode(mask) if mask is not None and mask.any() else None)
+        return kept
 
     def full_size(self, mask_logits: Float[Tensor, "masks h w"]) -> Bool[np.ndarray, "masks height width"]:
         """Masks at the clip's size. The published inference goes there by way of SAM 2's own (spec model 7.8)."""
@@ -162,18 +180,10 @@ class MaskMaker:
             case _:
                 return TrackPrompt(object_id, frame_idx, embedding=shown)
 
-    def _note(
-        self,
-        tracked: TrackedFrame,
-        rles: dict[str, list[Rle | None]],
-        scores: dict[str, list[float | None]],
-    ) -> None:
-        masks = self.full_size(tracked.mask_logits) if tracked.object_ids else ()
-        believed = tracked.object_score.float().sigmoid().tolist()
-        for name, mask, score in zip(tracked.object_ids, masks, believed, strict=True):
-            keep = mask.any() and (score > 0.5 or self.paper)
-            rles[name][tracked.frame_idx] = encode(mask) if keep else None
-            scores[name][tracked.frame_idx] = round(score, 4)
+
+def mask_region(frame_idx: int, mask: Rle | None) -> Mask | None:
+    """A found mask as a region; `None` for none."""
+    return None if mask is None else Mask(frame=frame_idx, mask=mask)
 
 
 def _frame(region: Points | Box | Mask) -> int:

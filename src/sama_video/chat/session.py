@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,37 +12,30 @@ import torch
 from torch import Tensor
 
 from sama_video.chat.answer import Answer, AnswerReady, Event, MaskletReady, Masklets, TextDelta
+from sama_video.chat.binding import LAST_TOKEN, NOT_ASKED_FOR, BoundAnswer, bind_answer, find_objects
 from sama_video.chat.frames import FrameChooser, FrameStates
 from sama_video.chat.history import AskedTurn, History
 from sama_video.chat.masks import MaskMaker, Progress
 from sama_video.chat.objects import KnownObject, ObjectBook, Sighting
+from sama_video.chat.pointing import Pointing, frame_of, model_question
 from sama_video.chat.rules import Ground, token_rule
-from sama_video.dialogue.markup import (
-    REGION_TAG,
-    ObjectTag,
-    ParsedAnswer,
-    RegionTag,
-    check_tags,
-    clean_question,
-    parse_answer,
-    settled_text,
-    split_question,
-)
-from sama_video.dialogue.turns import Dialogue, Phrase, RegionPrompt, Timing, Turn
+from sama_video.dialogue.markup import clean_question, parse_answer, settled_text
+from sama_video.dialogue.turns import Dialogue, RegionPrompt, Timing, Turn
 from sama_video.errors import DialogueError, RegionError, SessionError
 from sama_video.model.decoding import DecodedRow, Decoder, Sampling
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.processing_sama import SamaProcessor
 from sama_video.regions.masklet import Masklet
-from sama_video.regions.rle import Rle
-from sama_video.regions.shapes import Mask, ObjectRef, Points, Region, at_frame, check_region
+from sama_video.regions.shapes import Mask, ObjectRef, Points, Region
 from sama_video.video.clip import Clip
 
 if TYPE_CHECKING:
     from sama_video.chat.loading import LoadedModel
 
-NOT_VISIBLE = "not visible"
+TURN_GOES_ON = "a turn of this session still goes on; read its stream to the end, or close the stream, first."
 GROUND_CHOICES = ("auto", True, False)
+HALF_READ = "\ufffd"
+"""What a tokenizer writes for a character whose bytes have not all come yet."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +88,14 @@ class ChatSession:
         self.sampling = sampling
         self.masks = masks
         self.book = ObjectBook()
-        self.states = FrameStates(model.model, clip, processor.vision_pixels)
+        self.pointing = Pointing(clip, masks, self.book, self)
+        self.states = FrameStates(model.model, chooser.clip, processor.vision_pixels)
         bias = 1.0 if chooser.protocol == "paper" else 0.0
-        self.history = History(model, processor, clip, self.states, regionless_bias=bias)
+        self.history = History(
+            model, processor, chooser.clip, self.states, regionless_bias=bias, one_block=chooser.tiled
+        )
         self._closed = False
+        self._in_turn = False
 
     # asking
 
@@ -129,6 +127,8 @@ class ChatSession:
     ) -> Iterator[Event]:
         """Ask, and get the answer as it is made: text first, then masks, then the whole.
 
+        The turn begins when the first event is read. Whoever stops reading before the whole answer undoes it.
+
         Args:
             question: `<region>` stands for the next of `regions`, `<obj2>` for a known object.
             regions: One for each `<region>`, in order.
@@ -139,31 +139,29 @@ class ChatSession:
         Raises:
             SamaError: The question, a region or the span breaks a rule; the session is as before.
         """
-        self._check_open()
-        if ground not in GROUND_CHOICES:
-            raise DialogueError(f'ground is {ground!r}; it is "auto", True or False.')
         with self._whole_turn() as costs:
-            ready = self.prepare(question, regions, span)
             decoder = self.decoder(ground)
+            ready = self.prepare(question, regions, span)
             state, num_prefilled = self.history.prefill(decoder, ready.asked)
             num_reused = self.history.num_read - num_prefilled
             row, first_token, shown = DecodedRow(), 0.0, ""
             for rows in decoder.decode(state):
+                self._check_open()
                 row = rows[0]
                 first_token = first_token or perf_counter() - costs.started
-                settled = settled_text(self.processor.raw_answer(row.ids))
+                settled = settled_text(self.processor.raw_answer(row.ids)).rstrip(HALF_READ)
                 if settled != shown:
                     yield TextDelta(settled[len(shown) :])
                     shown = settled
-            num_answer_read = len(row.ids) - row.finished
+            bound = self.bind(ready, row, ground, num_answer_read=len(row.ids) - row.finished)
+            if bound.text != shown:
+                yield TextDelta(bound.text[len(shown) :])
+            self.track_all(bound.object_ids, progress)
+            for object_id in bound.object_ids:
+                yield MaskletReady(object_id, self.masklet(object_id))
             timing = Timing(first_token, 0.0, num_prefilled, num_reused, generated_tokens=len(row.ids))
-            answer = None
-            for event in self.settle(ready, row, num_answer_read, costs, timing, ground, progress):
-                if isinstance(event, AnswerReady):
-                    answer = event.answer
-                    if answer.text != shown and answer.text.startswith(shown):
-                        yield TextDelta(answer.text[len(shown) :])
-                yield event
+            answer = self.conclude(ready, bound, timing, costs)
+        yield AnswerReady(answer)
 
     # objects
 
@@ -174,26 +172,25 @@ class ChatSession:
 
     def masklet(self, object_id: str, progress: Progress | None = None) -> Masklet:
         """An object's masks through the clip; one that was only pointed at is tracked now."""
-        self._check_open()
-        known = self.book[object_id]
-        if known.masklet is None:
-            self.track_all([object_id], progress)
-            known = self.book[object_id]
-        assert known.masklet is not None
-        return known.masklet
+        self.track_all([object_id], progress)
+        masklet = self.book[object_id].masklet
+        assert masklet is not None, "tracking gives every object a masklet"
+        return masklet
 
     def track_all(self, object_ids: Sequence[str] | None = None, progress: Progress | None = None) -> None:
         """Track every object that is not tracked yet, in one pass over the clip."""
         wanted = self.book.object_ids if object_ids is None else object_ids
         untracked = [self.book[object_id] for object_id in wanted if self.book[object_id].masklet is None]
+        if not untracked:
+            return
+        self._check_open()
         for object_id, masklet in self.masks.track(untracked, progress).items():
             self.book.update(object_id, masklet=masklet)
 
     def track(self, regions: Sequence[Region], progress: Progress | None = None) -> tuple[str, ...]:
         """Show objects without a word about them, and follow them through the clip; their names in order."""
-        self._check_open()
         with self._whole_turn():
-            names = tuple(self._place(region).object_id for region in regions)
+            names = tuple(self.pointing.name(region).object_id for region in regions)
             self.track_all(names, progress)
         return names
 
@@ -202,31 +199,23 @@ class ChatSession:
 
         Points refine the mask it has on their frame; a box or mask replaces it there.
         """
-        self._check_open()
-        known = self.book[object_id]
         if isinstance(region, ObjectRef):
             raise RegionError(f"{object_id} cannot be refined by naming {region.object}; give points, a box or a mask.")
-        region = self._resolved(region, refining=True)
         with self._whole_turn():
-            hint = None
-            if isinstance(region, Points):
-                mask = known.mask_on(region.frame)[1] if known.mask_on(region.frame)[0] else None
-                mask = mask or self.masklet(object_id, progress).rles[region.frame]
-                if mask is None and 1 not in region.labels:
-                    raise RegionError(
-                        f"{object_id} is not visible on frame {region.frame}, so there is nothing to take away; "
-                        "give a point with label 1 to show it there."
-                    )
-                hint = None if mask is None else self.masks.hint_from(mask)
-            mask = self.masks.region_mask(region, hint=hint)
-            shown = Mask(frame=region.frame, mask=mask)
-            sightings = {**known.sightings, region.frame: Sighting(region.frame, mask, shown)}
+            known = self.book[object_id]
+            resolved = self.pointing.resolve(region, refining=True)
+            assert not isinstance(resolved, ObjectRef)
+            hint = self._hint(known, resolved, progress) if isinstance(resolved, Points) else None
+            mask = self.masks.region_mask(resolved, hint=hint)
+            frame_idx = frame_of(resolved)
+            shown = Mask(frame=frame_idx, mask=mask)
+            sightings = {**known.sightings, frame_idx: Sighting(frame_idx, mask, shown)}
             self.book.update(object_id, sightings=sightings, masklet=None)
             return self.masklet(object_id, progress)
 
     def forget(self, object_id: str) -> None:
         """Drop an object; what was said of it stays, and its name is not used again."""
-        self._check_open()
+        self._check_idle()
         self.book.forget(object_id)
 
     # life
@@ -245,10 +234,12 @@ class ChatSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def save(self, folder: str) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the session into a folder, from which `model.restore(folder)` continues it."""
         from sama_video.chat.storage import save_session
 
+        if self._in_turn:
+            raise SessionError(TURN_GOES_ON)
         save_session(self, folder)
 
     # one turn, in steps that `answer_batch` shares
@@ -260,149 +251,94 @@ class ChatSession:
         text = clean_question(question, line_break=" ")
         if not text:
             raise DialogueError("the question is empty; write what you want to know.")
-        prompts = tuple(self._place(region) for region in self._regions_in_order(text, regions))
+        prompts = tuple(self.pointing.name(region) for region in self.pointing.regions_of(text, regions))
         if prompts and not self.model.config.has_aggregator:
             raise DialogueError(
                 "this checkpoint has no context aggregator, so it cannot read regions; ask without <region> and <objN> tags."
             )
-        pointed_at = [prompt.region.frame for prompt in prompts if not isinstance(prompt.region, ObjectRef)]
-        frames = self.chooser.choose(self.history.shown, pointed_at, span)
+        asked = model_question(text)
+        pointed_at = [frame_of(prompt.region) for prompt in prompts if not isinstance(prompt.region, ObjectRef)]
+        frames = self.chooser.choose(
+            self.history.shown,
+            pointed_at,
+            span,
+            likeness=lambda frames: self.states.likeness(frames, self._words(text)),
+        )
         visible = sorted({*frames.dense, *self.history.shown})
-        placed = tuple(self._placed_mask(prompt, visible) for prompt in prompts)
-        tags = {ObjectTag, RegionTag}
-        model_text = "".join(REGION_TAG if type(piece) in tags else str(piece) for piece in split_question(text))
-        return Question(question, prompts, AskedTurn(model_text, placed, frames))
+        placed = tuple(
+            self.chooser.as_shown(*self.pointing.place(prompt, self.chooser.in_clip(visible))) for prompt in prompts
+        )
+        return Question(question, prompts, AskedTurn(asked, placed, frames))
 
     def decoder(self, ground: Ground) -> Decoder:
         """What grows this turn's answer."""
+        if ground not in GROUND_CHOICES:
+            raise DialogueError(f'ground is {ground!r}; it is "auto", True or False.')
         return Decoder(
             self.model,
             stop=self.processor.stops,
             num_tokens=len(self.processor.tokenizer),
             rule=token_rule(ground, self.processor, self.sampling.max_new_tokens),
             sampling=replace(self.sampling, seed=self.sampling.seed + len(self.history.turns)),
+            banned=(self.model.config.image_token_id,),
         )
 
-    def settle(
-        self,
-        ready: Question,
-        row: DecodedRow,
-        num_answer_read: int,
-        costs: Costs,
-        timing: Timing,
-        ground: Ground,
-        progress: Progress | None = None,
-    ) -> Iterator[Event]:
-        """Bind a decoded answer's phrases to objects, track the new ones, and add the turn."""
+    def bind(self, ready: Question, row: DecodedRow, ground: Ground, *, num_answer_read: int) -> BoundAnswer:
+        """Add a decoded answer to the history, and find the objects it speaks of.
+
+        Args:
+            num_answer_read: How many of its tokens the cache holds.
+        """
         raw = self.processor.raw_answer(row.ids)
         parsed = parse_answer(raw)
         self.history.close(ready.asked, row.ids, num_answer_read)
-        found = self._ground(parsed, row.seg_states if ground is not False else [])
-        new = [known for known in dict.fromkeys(found.values()) if known and self.book[known].masklet is None]
-        self.track_all(
-            [known for known in new if known not in {prompt.object_id for prompt in ready.prompts}], progress
-        )
-        phrases = tuple(self._phrase(phrase, found) for phrase in parsed.phrases)
-        problems = parsed.problems + tuple(
-            f"phrase without mask: {phrase.text!r}: {phrase.reason}" for phrase in phrases if phrase.object_id is None
-        )
-        if ground is not False:
-            for object_id in dict.fromkeys(phrase.object_id for phrase in phrases if phrase.object_id):
-                yield MaskletReady(object_id, self.masklet(object_id, progress))
+        states, why_not = (row.seg_states, NOT_ASKED_FOR) if ground is not False else ([], NOT_ASKED_FOR)
+        if states and self.chooser.protocol == "paper" and row.ids[-1] == self.model.config.seg_token_id:
+            states, why_not = states[:-1], LAST_TOKEN
+        found: dict[int, str | None] = {}
+        if states:
+            with torch.inference_mode():
+                embeddings = self.model.model.grounding_head(torch.stack(states))
+            names = {phrase.seg: phrase.text for phrase in parsed.phrases if phrase.seg is not None}
+            found = find_objects(self.masks, self.book, embeddings, self.prompted_frames(), names)
+        return bind_answer(raw, parsed, found, why_not)
+
+    def conclude(self, ready: Question, bound: BoundAnswer, timing: Timing, costs: Costs) -> Answer:
+        """Add the turn to the dialogue."""
         timing = replace(
             timing,
             total_seconds=perf_counter() - costs.started,
             vision_frames_encoded=self.states.frames_encoded - costs.vision,
             segmenter_frames_encoded=self.masks.tracker.frames_encoded - costs.segmenter,
         )
-        turn = Turn(ready.text, ready.prompts, parsed.text, raw, phrases, timing)
+        turn = Turn(ready.text, ready.prompts, bound.text, bound.raw, bound.phrases, timing)
         self.dialogue = self.dialogue.and_then(turn)
-        yield AnswerReady(Answer(turn, Masklets(self, turn.object_ids), problems))
+        object_ids = tuple(dict.fromkeys((*turn.object_ids, *bound.object_ids)))
+        return Answer(turn, Masklets(self, object_ids), bound.problems)
 
     def costs(self) -> Costs:
         """The counters now."""
         return Costs(perf_counter(), self.states.frames_encoded, self.masks.tracker.frames_encoded)
 
-    # regions in
-
-    def _regions_in_order(self, text: str, regions: Sequence[Region]) -> list[Region]:
-        """The regions of a question as its tags name them, known objects included."""
-        check_tags(text, len(regions))
-        given = iter(regions)
-        ordered: list[Region] = []
-        for piece in split_question(text):
-            if isinstance(piece, RegionTag):
-                ordered.append(next(given))
-            elif isinstance(piece, ObjectTag):
-                ordered.append(ObjectRef(piece.object_id))
-        return ordered
-
-    def _place(self, region: Region) -> RegionPrompt:
-        """Resolve a region in the clip and name the object it shows: a known one where the masks agree."""
-        region = self._resolved(region)
-        if isinstance(region, ObjectRef):
-            return RegionPrompt(region, self.book[region.object].object_id)
-        mask = self.masks.region_mask(region)
-        known = self.book.find({region.frame: mask})
-        if known is None:
-            known = self.book.meet([Sighting(region.frame, mask, region)])
-        elif region.frame not in known.sightings:
-            sightings = {**known.sightings, region.frame: Sighting(region.frame, mask)}
-            self.book.update(known.object_id, sightings=sightings)
-        return RegionPrompt(region, known.object_id)
-
-    def _resolved(self, region: Region, *, refining: bool = False) -> Region:
-        if not isinstance(region, ObjectRef) and region.seconds is not None:
-            region = at_frame(region, self.clip.index_at(region.seconds))
-        clip = self.clip
-        check_region(region, num_frames=clip.num_frames, height=clip.height, width=clip.width, refining=refining)
-        return region
-
-    def _placed_mask(self, prompt: RegionPrompt, visible: Sequence[int]) -> tuple[int, Rle]:
-        """Frame and mask by which the language model sees a region, on one of the frames it sees in full.
-
-        A region is seen where the caller pointed, under the consistent protocol. A known object, and every region under the
-        published one, is seen on the first of those frames that shows it; it is tracked there if need be.
-        """
-        region, known = prompt.region, self.book[prompt.object_id]
-        if self.chooser.protocol == "paper":
-            known = self.book[self.masklet(prompt.object_id).object_id]
-        elif not isinstance(region, ObjectRef) and region.frame in visible:
-            return region.frame, known.sightings[region.frame].mask or self.masks.region_mask(region)
-        if not any(known.mask_on(frame_idx)[1] for frame_idx in visible):
-            self.masklet(prompt.object_id)
-            known = self.book[prompt.object_id]
-        for frame_idx in visible:
-            mask = known.mask_on(frame_idx)[1]
-            if mask is not None:
-                return frame_idx, mask
-        raise RegionError(
-            f"{prompt.object_id} is on none of the frames the model looks at ({', '.join(map(str, visible))}); point at it "
-            "on a frame that shows it, or ask with span= around one."
-        )
-
-    # grounding out
-
-    def _ground(self, parsed: ParsedAnswer, seg_states: Sequence[Tensor]) -> dict[int, str | None]:
-        """The object of every `[SEG]`: a known one where masks agree, a new one else, `None` where nothing is seen."""
-        if not seg_states:
-            return {}
+    def _words(self, question: str) -> Tensor:
+        """The question's token embeddings."""
+        ids = self.processor.token_ids(question)
+        table = self.model.get_input_embeddings()
         with torch.inference_mode():
-            embeddings = self.model.model.grounding_head(torch.stack(list(seg_states)))
-        frames = self.prompted_frames()
-        names = {phrase.seg: phrase.text for phrase in parsed.phrases if phrase.seg is not None}
-        found: dict[int, str | None] = {}
-        for index, grounded in enumerate(self.masks.ground(embeddings, frames)):
-            if not grounded.is_visible:
-                found[index] = None
-                continue
-            known = self.book.find({sighting.frame_idx: sighting.mask for sighting in grounded.sightings})
-            if known is None:
-                known = self.book.meet(grounded.sightings, names.get(index))
-            elif index in names:
-                self.book.update(known.object_id, name=names[index])
-            found[index] = known.object_id
-        return found
+            return table(torch.tensor(ids, device=table.weight.device))
+
+    def _hint(self, known: KnownObject, points: Points, progress: Progress | None) -> Tensor | None:
+        """The object's mask on the points' frame, for them to refine."""
+        frame_idx = frame_of(points)
+        mask = known.mask_on(frame_idx)[1] or self.masklet(known.object_id, progress).rles[frame_idx]
+        if mask is not None:
+            return self.masks.hint_from(mask)
+        if 1 not in points.labels:
+            raise RegionError(
+                f"{known.object_id} is not visible on frame {frame_idx}, so there is nothing to take away; "
+                "give a point with label 1 to show it there."
+            )
+        return None
 
     def prompted_frames(self) -> tuple[int, ...]:
         """Frames on which `[SEG]` prompts are decoded: those the model sees in full; the published inference takes the
@@ -412,22 +348,15 @@ class ChatSession:
             return tuple(range(min(len(self.chooser.whole.dense), self.clip.num_frames)))
         return tuple(sorted(set(shown)))
 
-    def _phrase(self, phrase: object, found: Mapping[int, str | None]) -> Phrase:
-        if phrase.seg is None:
-            return Phrase(phrase.text, phrase.start, phrase.end, None, phrase.problem)
-        if phrase.seg not in found:
-            return Phrase(phrase.text, phrase.start, phrase.end, None, "masks were not asked for")
-        object_id = found[phrase.seg]
-        reason = phrase.problem if object_id is not None else NOT_VISIBLE
-        return Phrase(phrase.text, phrase.start, phrase.end, object_id, reason)
-
     # order
 
     @contextmanager
     def _whole_turn(self) -> Iterator[Costs]:
         """Let everything inside happen, or nothing."""
+        self._check_idle()
         book, dialogue = self.book.snapshot(), self.dialogue
         num_turns, num_read = len(self.history.turns), self.history.num_read
+        self._in_turn = True
         try:
             yield self.costs()
         except BaseException:
@@ -435,6 +364,13 @@ class ChatSession:
             self.dialogue = dialogue
             self.history.rewind(num_turns, num_read)
             raise
+        finally:
+            self._in_turn = False
+
+    def _check_idle(self) -> None:
+        self._check_open()
+        if self._in_turn:
+            raise SessionError(TURN_GOES_ON)
 
     def _check_open(self) -> None:
         if self._closed:

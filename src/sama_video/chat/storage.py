@@ -6,12 +6,15 @@ frames and sightings from which the next answer follows. A clip that came as an 
 
 import json
 import os
-import shutil
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sama_video.chat.frames import TurnFrames
 from sama_video.chat.history import AskedTurn
@@ -19,13 +22,15 @@ from sama_video.chat.objects import KnownObject, Sighting
 from sama_video.chat.session import ChatSession
 from sama_video.dialogue.turns import Dialogue
 from sama_video.errors import SessionError
+from sama_video.model.decoding import Sampling
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.rle import as_rle
 from sama_video.regions.shapes import Box, Mask, Points, region_from_json, region_to_json
-from sama_video.video.clip import Clip
+from sama_video.video.clip import ArrayFrames, Clip
 from sama_video.video.reader import open_video
 
 if TYPE_CHECKING:
+    from sama_video.chat.live import LiveSession
     from sama_video.chat.loading import LoadedModel
 
 SCHEMA = "sama-session/1"
@@ -56,17 +61,23 @@ def session_json(session: ChatSession) -> dict[str, Any]:
     }
 
 
-def save_session(session: ChatSession, folder: str | Path) -> None:
-    """Write a session; every object is tracked first. Each file appears whole or not at all."""
+def save_session(session: ChatSession, folder: str | Path, *, live: Mapping[str, Any] | None = None) -> None:
+    """Write a session; every object is tracked first. Each file appears whole or not at all.
+
+    Args:
+        live: What a live session adds to a conversation about its window.
+    """
     folder = Path(folder)
     session.track_all()
     try:
         (folder / MASKLETS).mkdir(parents=True, exist_ok=True)
         for name in session.book.object_ids:
             write_json(folder / MASKLETS / f"{name}.json", session.masklet(name).to_json())
-        if not Path(session.clip.source).exists():
-            _write_frames(folder / FRAMES, session.clip)
-        write_json(folder / STATE, _state_json(session))
+        if Path(session.clip.source).exists():
+            (folder / FRAMES).unlink(missing_ok=True)
+        else:
+            _write_whole(folder / FRAMES, lambda file: _write_frames(file, session.clip))
+        write_json(folder / STATE, _state_json(session) | ({} if live is None else {"live": dict(live)}))
         write_json(folder / ANSWERS, session_json(session))
     except OSError as error:
         raise SessionError(
@@ -78,34 +89,48 @@ def save_session(session: ChatSession, folder: str | Path) -> None:
         stale.unlink()
 
 
-def restore_session(model: "LoadedModel", folder: str | Path) -> ChatSession:
-    """The saved session on the same clip, whose next answer is what it would have been.
+def restore_session(model: "LoadedModel", folder: str | Path) -> "ChatSession | LiveSession":
+    """The saved session on the same clip, whose next answer is what it would have been; a live one with its window.
 
     Raises:
         SessionError: Files are missing or damaged, the clip has changed, or another model's session is there.
     """
     folder = Path(folder)
     state, public = _read(folder / STATE, STATE_SCHEMA), _read(folder / ANSWERS, SCHEMA)
-    if public["model"]["revision"] != model.revision:
+    try:
+        if public["model"]["revision"] != model.revision:
+            raise SessionError(
+                f"the session in {folder} was held with {public['model']['name']} ({public['model']['revision']}), but "
+                f"{model.name} ({model.revision}) is loaded; load the model it was held with."
+            )
+        session = model.chat(_open_clip(folder, public["video"], state), **state["options"])
+        session.sampling = Sampling(**state["sampling"])
+        session.dialogue = Dialogue.from_json(public["turns"])
+        session.history.turns = [_turn_from_json(row) for row in state["turns"]]
+        objects = {row["id"]: _object_from_json(row, folder) for row in state["objects"]}
+        session.book.restore((objects, int(state["objects_met"])))
+        if "live" not in state:
+            return session
+        from sama_video.chat.live import LiveSession
+
+        return LiveSession.over(session, state["live"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SessionError(
-            f"the session in {folder} was held with {public['model']['name']} ({public['model']['revision']}), but "
-            f"{model.name} ({model.revision}) is loaded; load the model it was held with."
-        )
-    clip = _open_clip(folder, public["video"])
-    session = model.chat(clip, protocol=public["model"]["protocol"], **state["options"])
-    session.dialogue = Dialogue.from_json(public["turns"])
-    session.history.turns = [_turn_from_json(row) for row in state["turns"]]
-    objects = {row["id"]: _object_from_json(row, folder) for row in state["objects"]}
-    session.book.restore((objects, int(state["objects_met"])))
-    return session
+            f"the session in {folder} is damaged ({error!r}); restore from an undamaged copy."
+        ) from error
 
 
 def write_json(path: Path, document: object) -> None:
     """Write a document in one step: a reader sees the old file or the whole new one."""
+    text = json.dumps(document, ensure_ascii=False)
+    _write_whole(path, lambda file: file.write(text.encode()))
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, ensure_ascii=False)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -116,12 +141,14 @@ def write_json(path: Path, document: object) -> None:
 def _state_json(session: ChatSession) -> dict[str, Any]:
     return {
         "schema": STATE_SCHEMA,
+        "path": str(Path(session.clip.source).absolute()),
         "options": {
+            "protocol": session.chooser.protocol,
             "max_frames": session.chooser.max_frames,
             "dense_frames": session.chooser.num_dense,
-            "max_new_tokens": session.sampling.max_new_tokens,
-            "temperature": session.sampling.temperature,
+            "frame_choice": session.chooser.frame_choice,
         },
+        "sampling": asdict(session.sampling),
         "turns": [_turn_json(turn) for turn in session.history.turns],
         "objects": [_object_json(session.book[name]) for name in session.book.object_ids],
         "objects_met": session.book.snapshot()[1],
@@ -157,6 +184,7 @@ def _object_json(known: KnownObject) -> dict[str, Any]:
                 "frame": sighting.frame_idx,
                 "mask": sighting.mask,
                 "shown_as": region_to_json(shown) if is_region else None,
+                "embedding": shown.tolist() if isinstance(shown, Tensor) else None,
             }
         )
     return {"id": known.object_id, "name": known.name, "sightings": sightings}
@@ -167,6 +195,8 @@ def _object_from_json(row: dict[str, Any], folder: Path) -> KnownObject:
     for item in row["sightings"]:
         mask = None if item["mask"] is None else as_rle(item["mask"])
         shown = None if item["shown_as"] is None else region_from_json(item["shown_as"])
+        if item["embedding"] is not None:
+            shown = torch.tensor(item["embedding"])
         sightings[item["frame"]] = Sighting(item["frame"], mask, shown)  # type: ignore[arg-type]
     path = folder / MASKLETS / f"{row['id']}.json"
     masklet = Masklet.from_json(_read(path, None))
@@ -176,7 +206,7 @@ def _object_from_json(row: dict[str, Any], folder: Path) -> KnownObject:
 def _read(path: Path, schema: str | None) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise SessionError(f"{path} is not there; give a folder that chat.save or --out wrote.") from error
     except (OSError, ValueError) as error:
         raise SessionError(f"{path} cannot be read ({error}); restore from an undamaged copy.") from error
@@ -185,19 +215,26 @@ def _read(path: Path, schema: str | None) -> dict[str, Any]:
     return document
 
 
-def _write_frames(path: Path, clip: Clip) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    os.close(handle)
-    np.savez_compressed(name, frames=clip.frames(range(clip.num_frames)), times=clip.times, source=clip.source)
-    shutil.move(name, path)
+def _write_frames(file: BinaryIO, clip: Clip) -> None:
+    np.savez_compressed(
+        file,
+        frames=clip.frames(range(clip.num_frames)),
+        times=clip.times,
+        average_fps=clip.average_fps,
+        last_frame_seconds=clip.last_frame_seconds,
+    )
 
 
-def _open_clip(folder: Path, video: dict[str, Any]) -> Clip:
+def _open_clip(folder: Path, video: dict[str, Any], state: dict[str, Any]) -> Clip:
+    """The clip from its stored frames, or from its file, where it was named from or where it lay."""
     if (folder / FRAMES).is_file():
         with np.load(folder / FRAMES, allow_pickle=False) as stored:
-            clip = Clip.from_frames(stored["frames"], times=stored["times"], source=str(stored["source"]))
-    else:
-        clip = open_video(video["source"])
+            clip = Clip.from_frames(stored["frames"], times=stored["times"], source=video["source"])
+            fps, last = float(stored["average_fps"]), float(stored["last_frame_seconds"])
+        # The hash is the source's own, which may have been a file that these frames were decoded from.
+        frames = ArrayFrames(clip.frames(range(clip.num_frames)), lambda: str(video["sha256"]))
+        return replace(clip, average_fps=fps, last_frame_seconds=last, frame_source=frames)
+    clip = open_video(video["source"] if Path(video["source"]).exists() else state["path"])
     if clip.sha256 != video["sha256"]:
         raise SessionError(
             f"{video['source']} is not the clip of the session in {folder} (its content has changed); bring the original back."

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.blip_2.configuration_blip_2 import Blip2QFormerConfig
 from transformers.models.internvl.configuration_internvl import InternVLVisionConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
 
 from sama_video.errors import ConfigError
 
@@ -189,6 +190,12 @@ def _resolve(given: Any, name: str, allowed: tuple[str, ...]) -> PreTrainedConfi
         kind = fields.pop("model_type", allowed[0])
         if kind not in allowed:
             raise ConfigError(f"{name} has model_type {kind!r}; this model takes {' or '.join(allowed)}.")
+        decoder = fields.get("mask_decoder_config")
+        if kind == "sam2_video" and isinstance(decoder, dict):
+            # transformers 5.17 makes a prompt encoder's configuration of this dict.
+            fields["mask_decoder_config"] = Sam2VideoMaskDecoderConfig(
+                **{key: value for key, value in decoder.items() if key != "model_type"}
+            )
         return AutoConfig.for_model(kind, **fields)
     if getattr(given, "model_type", None) not in allowed:
         raise ConfigError(f"{name} is a {type(given).__name__}; this model takes {' or '.join(allowed)}.")

@@ -15,6 +15,7 @@ from transformers import LogitsProcessorList
 from transformers.cache_utils import DynamicCache
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
+from sama_video.errors import ConfigError
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 
 StopTest = Callable[[Sequence[int]], bool]
@@ -29,6 +30,14 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1.")
+        if not self.temperature >= 0:
+            raise ConfigError(f"temperature is {self.temperature}; give 0 for the likeliest token, or more.")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; give a share above 0 and up to 1.")
 
 
 @dataclass
@@ -70,6 +79,7 @@ class Decoder:
         stop: Says of a row's new ids whether they end the answer.
         rule: Changes a row's logits given its new ids so far; for forced grounding.
         num_tokens: Tokens the tokenizer knows; rows of the head beyond them are never chosen.
+        banned: Tokens that are never chosen, such as placeholders of pictures.
     """
 
     def __init__(
@@ -80,12 +90,14 @@ class Decoder:
         num_tokens: int,
         rule: TokenRule | None = None,
         sampling: Sampling | None = None,
+        banned: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.stop = stop
         self.rule = rule
         self.num_tokens = num_tokens
         self.sampling = sampling or Sampling()
+        self.banned = list(banned)
         self.seg_id = model.config.seg_token_id
 
     @torch.inference_mode()
@@ -121,9 +133,10 @@ class Decoder:
         state too.
         """
         rows = [DecodedRow() for _ in range(len(state.next_logits))]
-        generator = torch.Generator(device="cpu").manual_seed(self.sampling.seed)
+        # One for each row, so that a row is drawn as it would be alone.
+        generators = [torch.Generator(device="cpu").manual_seed(self.sampling.seed) for _ in rows]
         for _ in range(self.sampling.max_new_tokens):
-            chosen = self._choose(state.next_logits, rows, generator)
+            chosen = self._choose(state.next_logits, rows, generators)
             for row, token in zip(rows, chosen, strict=True):
                 if not row.finished:
                     row.ids.append(token)
@@ -177,10 +190,11 @@ class Decoder:
                 row.seg_states.append(states[index, -1])
 
     def _choose(
-        self, logits: Float[Tensor, "batch vocab"], rows: list[DecodedRow], generator: torch.Generator
+        self, logits: Float[Tensor, "batch vocab"], rows: list[DecodedRow], generators: list[torch.Generator]
     ) -> list[int]:
-        logits = logits.float()
+        logits = logits.float().clone()
         logits[:, self.num_tokens :] = -torch.inf
+        logits[:, self.banned] = -torch.inf
         if self.rule is not None:
             logits = torch.stack([self.rule(row.ids, line) for row, line in zip(rows, logits, strict=True)])
         if self.sampling.temperature == 0:
@@ -189,4 +203,5 @@ class Decoder:
         if self.sampling.top_p < 1:
             warpers.append(TopPLogitsWarper(self.sampling.top_p))
         probabilities = warpers(torch.LongTensor(), logits).softmax(-1).cpu()
-        return torch.multinomial(probabilities, 1, generator=generator)[:, 0].tolist()
+        drawn = zip(probabilities, generators, strict=True)
+        return [int(torch.multinomial(line, 1, generator=generator)) for line, generator in drawn]

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.video.sampling import sparse_indices, spread_dense_positions, uniform_indices
 
@@ -32,3 +37,34 @@ def dense_frames(config: SamaConfig, context: Sequence[int], *, count: int | Non
     else:
         positions = spread_dense_positions(len(context), count)
     return [context[position] for position in positions]
+
+
+def likeness(
+    features: Float[Tensor, "frames tokens dim"], words: Float[Tensor, "words dim"]
+) -> Float[Tensor, " frames"]:
+    """How much each frame looks like some words: the mean over the words of the cosine with the frame's nearest token.
+
+    A heuristic: the projector puts frame tokens among the decoder's word embeddings, but was not trained to match them.
+    No words give zeros.
+    """
+    if not len(words):
+        return features.new_zeros(len(features))
+    tokens, words = F.normalize(features.float(), dim=-1), F.normalize(words.float(), dim=-1).to(features.device)
+    return torch.einsum("ftd,wd->fwt", tokens, words).amax(-1).mean(-1)
+
+
+def best_frames(candidates: Sequence[int], scores: Sequence[float], *, count: int) -> list[int]:
+    """The `count` best of some frames, sorted, no two closer than half of an even spread, where there are enough.
+
+    >>> best_frames(range(8), [0, 0, 9, 8, 0, 0, 1, 0], count=2)
+    [2, 6]
+    """
+    apart = len(candidates) // (2 * count)
+    ranked = sorted(range(len(candidates)), key=lambda position: -scores[position])
+    taken: list[int] = []
+    for position in ranked:
+        if len(taken) < count and all(abs(position - other) > apart for other in taken):
+            taken.append(position)
+    spare = (position for position in ranked if position not in taken)
+    taken += [position for position, _ in zip(spare, range(count - len(taken)), strict=False)]
+    return sorted(candidates[position] for position in taken)

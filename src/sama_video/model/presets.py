@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import EdgeTamVideoConfig, LlamaConfig, Qwen2Config, Sam2VideoConfig
 from transformers.models.internvl.configuration_internvl import InternVLVisionConfig
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
 
 from sama_video.dialogue.markup import IMAGE_CONTEXT, PHRASE_END, PHRASE_START, POOLED_SLOT, SEG, SHAPE_SLOT
 from sama_video.errors import ConfigError
@@ -16,8 +17,8 @@ BUNDLED_NANO = Path(__file__).parent / "weights" / "nano"
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names that `preset_config` knows."""
-    return tuple(_PRESETS)
+    """Models there are weights for; `tiny`, for tests, is not among them."""
+    return tuple(name for name in _PRESETS if name != "tiny")
 
 
 def preset_config(name: str) -> SamaConfig:
@@ -27,7 +28,7 @@ def preset_config(name: str) -> SamaConfig:
         ConfigError: No preset has this name.
     """
     if name not in _PRESETS:
-        raise ConfigError(f"{name!r} is no preset; the presets are {', '.join(_PRESETS)}.")
+        raise ConfigError(f"{name!r} is no preset; the presets are {', '.join(preset_names())}.")
     return _PRESETS[name]()
 
 
@@ -65,7 +66,7 @@ def segmenter_config(
     return Sam2VideoConfig(
         vision_config=vision,
         prompt_encoder_config={"hidden_size": dim, "image_size": side, "patch_size": 16},
-        mask_decoder_config={"hidden_size": dim, **decoder},
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(hidden_size=dim, **decoder),
         **{**shared, **memory},
     )
 
@@ -172,21 +173,7 @@ def _nano() -> SamaConfig:
             intermediate_size=512,
             layer_scale_init_value=1.0,
         ),
-        text_config=Qwen2Config(
-            vocab_size=NANO_TOKENS.rows,
-            hidden_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            intermediate_size=768,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e4},
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            initializer_range=0.06,
-            bos_token_id=None,
-            eos_token_id=NANO_TOKENS.end_id,
-            pad_token_id=NANO_TOKENS.pad_id,
-        ),
+        text_config=_nano_text(hidden_size=256, num_hidden_layers=4, intermediate_size=768),
         segmenter_config=segmenter_config(
             side=side,
             dim=128,
@@ -210,46 +197,118 @@ def _nano() -> SamaConfig:
                 "memory_fuser_intermediate_dim": 256,
             },
         ),
-        aggregator_config=SamaAggregatorConfig(
-            hidden_size=128,
-            num_attention_heads=4,
-            intermediate_size=256,
-            encoder_width=128,
-            spatial_layers=2,
-            spatial_cross_attention_every=1,
-            num_spatial_queries=8,
-            temporal_layers=1,
-            num_temporal_queries=8,
-            vocab_size=NANO_TOKENS.question_rows,
-            max_position_embeddings=64,
-            text_max_length=64,
-            window_size=128,
-            dropout=0.0,
-            mask_slot_id=NANO_TOKENS.question_ids[POOLED_SLOT],
-            position_slot_id=NANO_TOKENS.question_ids[SHAPE_SLOT],
+        aggregator_config=_nano_aggregator(
+            hidden_size=128, num_attention_heads=4, intermediate_size=256, encoder_width=128, num_queries=8
         ),
-        image_token_id=NANO_TOKENS.ids[IMAGE_CONTEXT],
-        seg_token_id=NANO_TOKENS.ids[SEG],
-        phrase_open_token_id=NANO_TOKENS.ids[PHRASE_START],
-        phrase_close_token_id=NANO_TOKENS.ids[PHRASE_END],
-        tie_word_embeddings=True,
-        region_shape="mask",
-        region_pooling="area",
         region_mask_side=28,
         region_mlp_hidden=256,
-        frame_times=True,
-        newline_after_context=True,
-        rounded_segmenter_pixels=False,
-        frame_interval=1,
-        min_frames=1,
-        max_frames=8,
-        dense_frames=5,
-        dense_placement="ends",
+        **_NANO_HABITS,
     )
+
+
+def _tiny() -> SamaConfig:
+    """The nano in every respect but size, with random weights: for tests."""
+    return SamaConfig(
+        preset="tiny",
+        vision_config=_vision(
+            image_size=(56, 56),
+            patch_size=(14, 14),
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=64,
+            layer_scale_init_value=1.0,
+        ),
+        text_config=_nano_text(hidden_size=64, num_hidden_layers=2, intermediate_size=128),
+        segmenter_config=segmenter_config(
+            side=64,
+            dim=64,
+            channels=[64, 32, 16, 8],
+            hiera={
+                "hidden_size": 8,
+                "num_attention_heads": 1,
+                "blocks_per_stage": [1, 2, 2, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 2, 4, 8],
+                "window_size_per_stage": [4, 4, 4, 2],
+                "global_attention_blocks": [4],
+                "window_positional_embedding_background_size": [4, 4],
+            },
+            decoder={"mlp_dim": 64, "num_attention_heads": 4, "iou_head_hidden_dim": 32},
+            memory={
+                "memory_attention_num_layers": 1,
+                "memory_attention_feed_forward_hidden_size": 64,
+                "memory_attention_dropout": 0.0,
+                "memory_attention_rope_dropout": 0.0,
+                "memory_fuser_intermediate_dim": 32,
+                "memory_fuser_num_layers": 1,
+            },
+        ),
+        aggregator_config=_nano_aggregator(
+            hidden_size=32, num_attention_heads=2, intermediate_size=64, encoder_width=32, num_queries=4
+        ),
+        region_mlp_hidden=32,
+        region_mask_side=14,
+        **_NANO_HABITS,
+    )
+
+
+def _nano_text(**sizes: int) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=NANO_TOKENS.rows,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        bos_token_id=None,
+        eos_token_id=NANO_TOKENS.end_id,
+        pad_token_id=NANO_TOKENS.pad_id,
+        **sizes,
+    )
+
+
+def _nano_aggregator(*, num_queries: int, **sizes: int) -> SamaAggregatorConfig:
+    return SamaAggregatorConfig(
+        spatial_layers=2,
+        spatial_cross_attention_every=1,
+        num_spatial_queries=num_queries,
+        temporal_layers=1,
+        num_temporal_queries=num_queries,
+        vocab_size=NANO_TOKENS.question_rows,
+        max_position_embeddings=64,
+        text_max_length=64,
+        window_size=128,
+        dropout=0.0,
+        mask_slot_id=NANO_TOKENS.question_ids[POOLED_SLOT],
+        position_slot_id=NANO_TOKENS.question_ids[SHAPE_SLOT],
+        **sizes,
+    )
+
+
+_NANO_HABITS: dict[str, Any] = {
+    "image_token_id": NANO_TOKENS.ids[IMAGE_CONTEXT],
+    "seg_token_id": NANO_TOKENS.ids[SEG],
+    "phrase_open_token_id": NANO_TOKENS.ids[PHRASE_START],
+    "phrase_close_token_id": NANO_TOKENS.ids[PHRASE_END],
+    "tie_word_embeddings": True,
+    "region_shape": "mask",
+    "region_pooling": "area",
+    "frame_times": True,
+    "newline_after_context": True,
+    "rounded_segmenter_pixels": False,
+    "frame_interval": 1,
+    "min_frames": 1,
+    "max_frames": 8,
+    "dense_frames": 5,
+    "dense_placement": "ends",
+}
 
 
 _PRESETS: dict[str, Callable[[], SamaConfig]] = {
     "nano": _nano,
+    "tiny": _tiny,
     "sama-1b": _sama_1b,
     "sama-4b": _sama_4b,
     "sama-8b": _sama_8b,

@@ -233,7 +233,7 @@ class SamaProcessor(ProcessorMixin):
             )
         tokens = self.settings["tokens_per_side"] ** 2
         if one_block:
-            blocks = [frame_block(tokens * len(turn.dense_positions))]
+            blocks = [frame_block(tokens * len(turn.dense_positions))] if turn.dense_positions else []
         elif self.settings["frame_times"]:
             blocks = [frame_block(tokens, seconds=time) for time in turn.dense_times]
         else:
@@ -250,13 +250,28 @@ class SamaProcessor(ProcessorMixin):
         return [self.tokenizer.bos_token_id, *ids] if first and adds_bos else ids
 
     def question_ids(self, question: str) -> Int[Tensor, " text"]:
-        """The question as the aggregator reads it, its beginning cut when too long (spec model 6.3)."""
+        """The question as the aggregator reads it, its first words cut when it is too long (spec model 6.3).
+
+        Region slots are never cut: each waits for a region's feature.
+
+        Raises:
+            DialogueError: The regions alone are too many.
+        """
         if self.qformer_tokenizer is None:
             return torch.zeros(0, dtype=torch.long)
         tokenizer = self.qformer_tokenizer
         ids = tokenizer.encode(qformer_text(question), add_special_tokens=False)
+        slots = set(tokenizer.encode(qformer_text(REGION_TAG), add_special_tokens=False))
         room = self.settings["question_max_length"] - 2
-        return torch.tensor([tokenizer.cls_token_id, *ids[-room:], tokenizer.sep_token_id])
+        words = [position for position, token in enumerate(ids) if token not in slots]
+        cut = set(words[: max(0, len(ids) - room)])
+        kept = [token for position, token in enumerate(ids) if position not in cut]
+        if len(kept) > room:
+            count = question.count(REGION_TAG)
+            raise DialogueError(
+                f"the question has {count} regions, more than the model can read at once; ask of fewer."
+            )
+        return torch.tensor([tokenizer.cls_token_id, *kept, tokenizer.sep_token_id])
 
     def turn_inputs(self, turn: TurnSpec) -> TurnInputs:
         """The picture side of one turn."""

@@ -4,21 +4,19 @@ Nothing here switches gradients off, so the same calls serve training and use. C
 frame the model sees (`image_size` x `image_size`).
 """
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import EdgeTamVideoModel, Sam2VideoModel
-from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE, get_1d_sine_pe
+from transformers.models.sam2_video.modeling_sam2_video import NO_OBJ_SCORE
 
 from sama_video.errors import ConfigError
-from sama_video.model import memory_attention, perceiver_memory
 from sama_video.model.features import FrameFeatures
 from sama_video.model.image_pyramid import feature_maps
+from sama_video.model.memory_coding import Constants, MemoryCoder, resized
 
 __all__ = ["Decoded", "FrameFeatures", "MaskPrediction", "Segmenter"]
 
@@ -78,11 +76,10 @@ class Segmenter:
         if original_mask_decoder is not None:
             self.decoders["original"] = original_mask_decoder
         self.suppress_absent = suppress_absent
-        self.binarize_prompted_memory = binarize_prompted_memory
-        self._perceiver: Any = getattr(model, "spatial_perceiver", None)
-        session_dtype = torch.bfloat16 if self._perceiver is None else None
-        self._memory_dtype = memory_dtype if memory_dtype is not None else session_dtype
-        self._constants: dict[Hashable, Tensor] = {}
+        self._constants = Constants()
+        self._memory = MemoryCoder(
+            model, self._constants, binarize_prompted=binarize_prompted_memory, dtype=memory_dtype
+        )
 
     @property
     def device(self) -> torch.device:
@@ -100,11 +97,6 @@ class Segmenter:
     def image_size(self) -> int:
         """Side of the square frame the model sees, in pixels."""
         return int(self.model.image_size)
-
-    @property
-    def memory_dtype(self) -> torch.dtype:
-        """How memories are kept."""
-        return self._memory_dtype if self._memory_dtype is not None else self.dtype
 
     def encode(self, pixel_values: Float[Tensor, "frames 3 side side"]) -> FrameFeatures:
         """Features of normalised frames, with the fine maps of every decoder."""
@@ -142,7 +134,7 @@ class Segmenter:
         points, labels = self._labelled_points(count, points, labels, boxes)
         encoder = self.model.prompt_encoder
         if mask_inputs is not None:
-            mask_inputs = _resized(mask_inputs[:, None], encoder.mask_input_size).to(self.dtype)
+            mask_inputs = resized(mask_inputs[:, None], encoder.mask_input_size).to(self.dtype)
         sparse, dense = encoder(
             input_points=points[:, None], input_labels=labels[:, None], input_boxes=None, input_masks=mask_inputs
         )
@@ -264,7 +256,7 @@ class Segmenter:
         side = self.image_size
         fitted = masks.to(self.device, torch.float32)
         if fitted.shape[-2:] != (side, side):
-            fitted = (_resized(fitted[:, None], (side, side))[:, 0] >= 0.5).float()
+            fitted = (resized(fitted[:, None], (side, side))[:, 0] >= 0.5).float()
         return fitted.to(self.dtype)
 
     def mask_as_output(
@@ -284,7 +276,7 @@ class Segmenter:
             decoder: Which decoder makes the pointers.
         """
         size = self.model.prompt_encoder.mask_input_size
-        mask_logits = _resized((fitted * MASK_SCALE + MASK_BIAS)[:, None], size)[:, 0].to(fitted.dtype)
+        mask_logits = resized((fitted * MASK_SCALE + MASK_BIAS)[:, None], size)[:, 0].to(fitted.dtype)
         sparse, dense = self.embed_prompts(mask_inputs=self.model.mask_downsample(fitted[:, None])[:, 0])
         low = features.low if frame_of_prompt is None or len(features) == 1 else features.low[frame_of_prompt]
         decoded = self.decode(low, features, frame_of_prompt, sparse, dense, multimask=True, decoder=decoder)
@@ -309,20 +301,7 @@ class Segmenter:
             object_score: Above 0 where the object is present.
             prompted: Whether these masks came from the caller's prompts.
         """
-        side = 4 * self.model.prompt_encoder.mask_input_size[0]
-        full = _resized(mask_logits[:, None], (side, side), antialias=False).to(low.dtype)
-        shown = (full > 0).to(full.dtype) if prompted and self.binarize_prompted_memory else full.sigmoid()
-        shown = shown * self.config.sigmoid_scale_for_mem_enc + self.config.sigmoid_bias_for_mem_enc
-        memory, _ = self.model.memory_encoder(low, shown)
-        absent_embedding = self.model.occlusion_spatial_embedding_parameter
-        if absent_embedding is not None:
-            absent = (object_score <= 0).to(memory.dtype)[:, None, None, None]
-            memory = memory + absent * absent_embedding[..., None, None]
-        if self._perceiver is None:
-            tokens = memory.flatten(2).transpose(1, 2)  # prompts tokens memory_dim
-        else:
-            tokens = perceiver_memory.resample(self._perceiver, memory)
-        return tokens.to(self.memory_dtype)
+        return self._memory.encode(low, mask_logits, object_score, prompted=prompted)
 
     def condition_on_memory(
         self,
@@ -345,86 +324,9 @@ class Segmenter:
                 (`enable_temporal_pos_encoding_for_object_pointers`).
             max_pointers: The age that time codes of pointers are scaled by, plus one.
         """
-        objects, num_memories, _, width = memories.shape
-        memory, positions = memories.flatten(1, 2).to(low.dtype), self._memory_positions(low, ages)
-        if pointers is not None and pointers.shape[1]:
-            tokens = pointers.to(low.dtype).reshape(objects, -1, width)  # a pointer is as wide as several tokens
-            pointer_positions = self._pointer_positions(pointer_ages, tokens.shape[1], width, max_pointers)
-            rows = max(positions.shape[0], pointer_positions.shape[0])
-            memory = torch.cat([memory, tokens], dim=1)
-            positions = torch.cat([positions.expand(rows, -1, -1), pointer_positions.expand(rows, -1, -1)], dim=1)
-        mixed = memory_attention.mix(
-            self.model.memory_attention,
-            low.flatten(2).transpose(1, 2) + self._frame_positions(low),
-            memory,
-            positions,
-            self._frame_turns(),
-            self._memory_turns(),
-            num_memories,
-        )
-        return mixed.transpose(1, 2).reshape(objects, *low.shape[1:])
-
-    def _memory_positions(self, low: Tensor, ages: Tensor) -> Tensor:
-        """Place and time codes of memories, one row for all objects when they share their ages."""
-        times = self.model.memory_temporal_positional_encoding[:, 0, 0][ages - 1]  # age 0 takes the last row
-        return (self._memory_places(low) + times[:, :, None]).flatten(1, 2)
-
-    def _pointer_positions(self, ages: Tensor | None, tokens: int, width: int, max_pointers: int) -> Tensor:
-        if not self.config.enable_temporal_pos_encoding_for_object_pointers:
-            return self._constant(
-                ("pointers", tokens, self.device, self.dtype),
-                lambda: torch.zeros(1, tokens, width, device=self.device, dtype=self.dtype),
-            )
-        assert ages is not None, "this model codes the age of pointers"
-        codes = get_1d_sine_pe(ages.float() / (max_pointers - 1), dim=self.model.hidden_dim).to(self.dtype)
-        split = tokens // ages.shape[1]
-        return self.model.temporal_positional_encoding_projection_layer(codes).repeat_interleave(split, dim=1)
+        return self._memory.condition(low, memories, ages, pointers, pointer_ages, max_pointers=max_pointers)
 
     def _image_positions(self) -> Tensor:
         table = self.model.shared_image_embedding.positional_embedding
         key = ("image", table.device, table.dtype, table.data_ptr(), table._version)
-        return self._constant(key, self.model.get_image_wide_positional_embeddings)
-
-    def _frame_positions(self, low: Tensor) -> Tensor:
-        shape = torch.Size((1, *low.shape[1:]))
-        encoding = self.model.vision_encoder.neck.position_encoding
-        return self._constant(
-            ("frame", shape, low.device, low.dtype),
-            lambda: 0.1 * encoding(shape, low.device, low.dtype).to(low.dtype).flatten(2).transpose(1, 2),
-        )
-
-    def _frame_turns(self) -> Tensor:
-        attention = self.model.memory_attention
-        key = ("frame turns", self.device)
-        return self._constant(key, lambda: memory_attention.rotary_turns(attention, attention.position_ids))
-
-    def _memory_turns(self) -> Tensor:
-        if self._perceiver is None:
-            return self._frame_turns()
-        attention, unplaced = self.model.memory_attention, self._perceiver.num_latents_1d
-        return self._constant(("memory turns", self.device), lambda: perceiver_memory.rotary_turns(attention, unplaced))
-
-    def _memory_places(self, low: Tensor) -> Tensor:
-        key = ("memory", low.shape[-2:], low.device, low.dtype)
-        if self._perceiver is not None:
-            perceiver = self._perceiver
-            return self._constant(key, lambda: perceiver_memory.places(perceiver, low))
-        shape = torch.Size((1, self.model.mem_dim, *low.shape[-2:]))
-        encoding = self.model.memory_encoder.position_encoding
-        return self._constant(
-            key, lambda: encoding(shape, low.device, low.dtype).to(low.dtype).flatten(2).transpose(1, 2)
-        )
-
-    def _constant(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """A tensor that no parameter enters, made once; usable in training even when first needed in inference mode."""
-        if key not in self._constants:
-            with torch.inference_mode(False), torch.no_grad():
-                self._constants[key] = make().clone()
-        return self._constants[key]
-
-
-def _resized(masks: Tensor, size: tuple[int, int], *, antialias: bool = True) -> Tensor:
-    """Bilinear resize in float32; SAM 2 smooths the masks it is given, but not its own on their way to the memory."""
-    if masks.shape[-2:] == tuple(size):
-        return masks
-    return F.interpolate(masks.float(), size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias)
+        return self._constants.get(key, self.model.get_image_wide_positional_embeddings)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from sama_video.errors import SamaWarning, VideoError
 from sama_video.video.container import AnyPacket, VideoFile, video_stream
-from sama_video.video.picture import Picture, PictureMemory
+from sama_video.video.picture import Picture, RgbConverter
 from sama_video.video.timeline import Timeline, decode_packets
 
 # A seek empties the decoder's threads; that costs about as much as decoding this many frames.
@@ -40,10 +40,10 @@ class EncodedFrames:
             decoder = Decoder(self._video, self._timeline)
         try:
             descending = len(frame_indices) > 1 and frame_indices[0] > frame_indices[-1]
-            memory = PictureMemory()
+            converter = RgbConverter(self._picture)
             frames = self._backwards(decoder, frame_indices) if descending else decoder.read(frame_indices)
             for idx, frame in frames:
-                yield idx, self._picture.to_rgb(frame, memory)
+                yield idx, converter.convert(frame)
         finally:
             if self._idle:
                 decoder.close()

@@ -8,6 +8,7 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 MAX_KEPT_BLOCKS = 4
@@ -51,22 +52,36 @@ class Picture:
         """Columns as shown."""
         return self.stored_height if self.transpose else self.stored_width
 
-    def to_rgb(self, frame: VideoFrame, memory: "PictureMemory") -> UInt8[np.ndarray, "height width 3"]:
+
+class RgbConverter:
+    """Turns one video's decoded frames into pictures, for one reader at a time.
+
+    Keeping FFmpeg's converter and the memory of pictures from frame to frame is what makes small frames fast: a new
+    converter for each costs several times the conversion.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._reformatter = VideoReformatter()
+        self._memory = PictureMemory()
+
+    def convert(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
         """Convert to RGB, over black where transparent, and turn upright."""
+        picture = self._picture
         has_alpha = _has_alpha(frame.format.name)
-        converted = frame.reformat(
-            format="rgba" if has_alpha else "rgb24", height=self.stored_height, width=self.stored_width
+        converted = self._reformatter.reformat(
+            frame, picture.stored_width, picture.stored_height, "rgba" if has_alpha else "rgb24"
         )
         pixels = _view(converted, 4 if has_alpha else 3)
         if has_alpha:
             pixels = over_black(pixels)
-        if self.transpose:
+        if picture.transpose:
             pixels = pixels.transpose(1, 0, 2)
-        if self.flip_rows:
+        if picture.flip_rows:
             pixels = pixels[::-1]
-        if self.flip_columns:
+        if picture.flip_columns:
             pixels = pixels[:, ::-1]
-        upright = memory.take(self.height, self.width)
+        upright = self._memory.take(picture.height, picture.width)
         upright[...] = pixels
         return upright
 

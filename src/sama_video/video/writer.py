@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -74,6 +75,7 @@ class VideoWriter:
             # With B-frames FFmpeg's MP4 holds frame lengths in decoding order, and the last one's is lost.
             self._options["bf"] = "0"
         self._temporary = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex[:8]}.part")
+        self._reformatter = VideoReformatter()
         self._output: OutputContainer | None = None
         self._audio: AudioTrack | None = None
         self._num_frames = 0
@@ -183,7 +185,7 @@ class VideoWriter:
         if height % 2 or width % 2:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         rgb = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame = self._reformatter.reformat(rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709)
         frame.pts, frame.time_base = pts, self._time_base
         if self._num_frames:
             self._last_gap = pts - self._last_pts

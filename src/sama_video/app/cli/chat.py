@@ -56,12 +56,17 @@ def command(video: str, asks: tuple[Ask, ...], model_options: ModelOptions, out:
         output.document(session_json(session))
 
 
-def print_turn(session: "ChatSession", ask: Ask, output: Output) -> "Answer":
-    """Ask, print the answer as it comes, then what its phrases are bound to."""
+def print_turn(session: "ChatSession", ask: Ask, output: Output, *, echo: bool = True) -> "Answer":
+    """Ask, print the answer as it comes, then what its phrases are bound to.
+
+    Args:
+        echo: Whether to print the question first, as nobody typed it just now.
+    """
     from sama_video.chat.answer import AnswerReady, TextDelta
 
     answer = None
-    output.line(f"> {ask.text}")
+    if echo:
+        output.line(f"> {ask.text}")
     with output.progress("tracking", session.clip.num_frames) as advance:
         for event in session.stream(ask.text, ask.regions, ground=ask.ground, progress=by_total(advance)):
             if isinstance(event, TextDelta):

@@ -68,7 +68,7 @@ class Prompt:
         if not line.startswith("/"):
             from sama_video.app.cli.chat import print_turn
 
-            print_turn(self.session, Ask(line, tuple(self.pointed)), self.output)
+            print_turn(self.session, Ask(line, tuple(self.pointed)), self.output, echo=False)
             self.pointed.clear()
             return
         try:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from sama_video.app.cli.options import ModelOptions
 from sama_video.app.cli.output import Output
-from sama_video.app.demo import DEMO_CLIP
 
 if TYPE_CHECKING:
     from sama_video.chat.session import ChatSession
@@ -12,10 +11,9 @@ if TYPE_CHECKING:
 
 def open_session(video: str, options: ModelOptions, output: Output) -> "ChatSession":
     """A session about a video on the model asked for. The video is opened first: its mistakes show at once."""
-    from sama_video.chat.loading import load
-    from sama_video.video.reader import open_video
+    from sama_video.chat.loading import load, open_clip
 
-    clip = open_video(DEMO_CLIP if video == "demo" else video)
+    clip = open_clip(video)
     with output.progress(f"loading {options.model}"):
         model = load(options.model, **options.load_arguments())  # type: ignore[arg-type]
     return model.chat(clip, **options.chat_arguments())  # type: ignore[arg-type]

@@ -219,7 +219,7 @@ def _draw(
         elif kind == "box":
             given = {"boxes": draw_box(rng, mask)}
         elif kind == "correction":
-            others = np.delete(clip.masks[:, 0], chosen, axis=0).any(axis=0, keepdims=False)
+            others: np.ndarray = np.delete(clip.masks[:, 0], chosen, axis=0).any(axis=0)
             points, labels = draw_corrections(rng, mask, others, 3)
             given = {"points": points, "labels": labels}
         elif rng.random() < settings.absent_share:

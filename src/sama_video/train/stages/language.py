@@ -1,0 +1,409 @@
+"""What the stages that talk have in common: reading dialogues, the losses on them, and how answers are scored."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sama_video.data.synthetic.language import KIND_WEIGHTS, SyntheticTurn
+from sama_video.data.synthetic.world import Scene
+from sama_video.dialogue.markup import REGION_END
+from sama_video.model.grounding import GroundingHead
+from sama_video.model.inputs import VideoInputs
+from sama_video.model.modeling_sama import SamaForConditionalGeneration
+from sama_video.model.presets import preset_config
+from sama_video.model.processing_sama import TrainingInputs
+from sama_video.train import losses
+from sama_video.train.attributes import (
+    ATTRIBUTES,
+    NUM_CLASSES,
+    UNSAID,
+    AttributeHead,
+    attribute_ids,
+    attribute_loss,
+)
+from sama_video.train.config import LanguageConfig, TrainConfig
+from sama_video.train.dialogues import (
+    REFERRING_KINDS,
+    REGION_KINDS,
+    Told,
+    centre_targets,
+    encode_text,
+    encode_told,
+    pad_rows,
+    tell,
+    tell_without_pictures,
+    turns_of,
+)
+from sama_video.train.initialise import spread_layers
+from sama_video.train.scenes import cell_labels, draw_scene, held_out_scene
+from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
+from sama_video.train.vocabulary import make_processor
+
+LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
+PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
+_CODE_SEED: Final = 20
+_EVALUATION_BATCH: Final = 4
+
+
+@dataclass(frozen=True)
+class MaskTargets:
+    """What SAM 2 is to make of `[SEG]` prompts.
+
+    Attributes:
+        frame: Which of the pictures each prompt is decoded on.
+        seg: Which `[SEG]` of the batch it comes from.
+    """
+
+    pixel_values: Float[Tensor, "frames 3 side side"]
+    frame: Int[Tensor, " prompts"]
+    seg: Int[Tensor, " prompts"]
+    targets: Float[Tensor, "prompts height width"]
+    present: Bool[Tensor, " prompts"]
+
+
+@dataclass(frozen=True)
+class DialogueBatch:
+    """Dialogues as rows, and what is known of their pictures.
+
+    Attributes:
+        videos: One per row; none for dialogues without pictures.
+        seg_classes: Colour and shape of the object of every `[SEG]`, row after row.
+        cell_labels: Per token of every picture, the classes of the patches it folds together.
+        centres: Where each region's object is in the dense frames, row after row.
+        centre_weights: Where that can be told.
+    """
+
+    input_ids: Int[Tensor, "rows tokens"]
+    labels: Int[Tensor, "rows tokens"]
+    videos: tuple[VideoInputs, ...]
+    seg_classes: Int[Tensor, "segs 4"]
+    cell_labels: Int[Tensor, "frames tokens cells 4"] | None = None
+    centres: Float[Tensor, "regions dense 2"] | None = None
+    centre_weights: Float[Tensor, "regions dense"] | None = None
+    masks: MaskTargets | None = None
+
+
+class LanguageStage(Stage):
+    """A stage that talks: the finished model's own parts, driven as a conversation drives them."""
+
+    trained_parts: tuple[str, ...] = LANGUAGE_PARTS
+
+    def __init__(self, run: TrainConfig) -> None:
+        super().__init__(run)
+        self.config = preset_config(run.preset)
+        self.processor = make_processor(self.config)
+        self.sama = SamaForConditionalGeneration(self.config)
+        self.sama.requires_grad_(False)
+        parts = self.sama.model
+        for name in self.trained_parts:
+            getattr(parts, name).requires_grad_(True)
+        for fresh in (parts.multi_modal_projector, parts.aggregator, parts.region_encoder, parts.grounding_head):
+            spread_layers(fresh)
+        self.factor = round(1 / self.config.downsample_ratio)
+        dim = self.config.text_config.hidden_size
+        self.cell_head = AttributeHead(dim, cells=self.factor**2)
+        self.place_head = nn.Linear(dim, 2)
+        self.centre_head = nn.Linear(dim, 2 * self.config.dense_frames)
+        prompt_dim = self.config.segmenter_config.mask_decoder_config.hidden_size
+        self.seg_codes: Tensor
+        self.register_buffer("seg_codes", class_codes(prompt_dim))
+
+    @property
+    def language_settings(self) -> LanguageConfig:
+        """The stage's part of the recipe."""
+        settings = self.settings
+        assert isinstance(settings, LanguageConfig)
+        return settings
+
+    def take_over(self, weights: Weights) -> None:
+        """Load each part of the model, and each head, that these weights hold."""
+        for name, module in (*self.sama.model.named_children(), *self.named_children()):
+            part = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+            if part:
+                load_strictly(module, part, name)
+
+    def result(self) -> dict[str, Tensor]:
+        """The weights this stage hands on."""
+        state, wanted = self.sama.model.state_dict(), tuple(f"{name}." for name in self.products)
+        return {key: value.contiguous() for key, value in state.items() if key.startswith(wanted)}
+
+    # batches
+
+    def seen_batch(self, rng: np.random.Generator) -> DialogueBatch:
+        """Fresh clips with a dialogue about each, some of them without dense frames."""
+        told = [self.tell(rng, draw_scene(rng)) for _ in range(self.language_settings.batch)]
+        return self.stack_seen(told, rng)
+
+    def tell(self, rng: np.random.Generator, scene: Scene) -> Told:
+        """One dialogue in pictures."""
+        settings = self.language_settings
+        region_only = rng.random() < settings.region_only_share
+        return tell(
+            rng,
+            scene,
+            self.config,
+            settings.turns,
+            kinds=REGION_KINDS if region_only else REFERRING_KINDS,
+            region_only=region_only,
+            late_share=settings.late_frame_share,
+        )
+
+    def text_batch(self, rng: np.random.Generator, settings: LanguageConfig) -> DialogueBatch:
+        """Fresh dialogues without pictures."""
+        scenes = [draw_scene(rng) for _ in range(settings.batch)]
+        return self.stack_text([(scene, tell_without_pictures(rng, scene, settings.turns)) for scene in scenes])
+
+    def stack_seen(self, dialogues: Sequence[Told], rng: np.random.Generator | None = None) -> DialogueBatch:
+        """Dialogues in pictures as one batch.
+
+        Args:
+            rng: Chooses what the batch does not show whole; left out, everything is in it.
+        """
+        rows = [encode_told(self.processor, told) for told in dialogues]
+        classes = [_seg_classes(told.clip.scene, told.seg_objects) for told in dialogues]
+        centres, weights = zip(*(centre_targets(told, self.config.dense_frames) for told in dialogues), strict=True)
+        labels = [self._cell_labels(told) for told in dialogues]
+        return self._batch(
+            rows,
+            classes,
+            videos=tuple(row.video for row in rows),
+            cell_labels=torch.from_numpy(np.concatenate(labels)),
+            centres=torch.from_numpy(np.concatenate(centres)),
+            centre_weights=torch.from_numpy(np.concatenate(weights)),
+            masks=self.mask_targets(dialogues, rng),
+        )
+
+    def stack_text(self, dialogues: Sequence[tuple[Scene, tuple[SyntheticTurn, ...]]]) -> DialogueBatch:
+        """Dialogues without pictures as one batch."""
+        rows = [encode_text(self.processor, scene, turns) for scene, turns in dialogues]
+        meant = [(scene, [i for turn in turns for i in turn.seg_objects]) for scene, turns in dialogues]
+        return self._batch(rows, [_seg_classes(*each) for each in meant], videos=())
+
+    def mask_targets(self, dialogues: Sequence[Told], rng: np.random.Generator | None) -> MaskTargets | None:
+        """What masks the `[SEG]`s should give; nothing in a stage that makes none."""
+        return None
+
+    # losses
+
+    def forward(self, batch: DialogueBatch) -> tuple[Tensor, Logs]:
+        """Cross-entropy of the answers, distillation of `[SEG]` prompts, and what the pictures should tell."""
+        settings = self.language_settings
+        embeds, features = self.read_pictures(batch)
+        states = self.read(embeds)
+        text = self.text_loss(states, batch.labels)
+        prompts = self.seg_prompts(states, batch.input_ids)
+        distilled = losses.distillation_loss(prompts, self.seg_targets(batch.seg_classes), self.target_variance())
+        loss = text + settings.distillation_weight * distilled
+        logs = {"text": text.item(), "distillation": distilled.item()}
+        if features is not None and batch.cell_labels is not None:
+            dense = self.dense_loss(features, batch.cell_labels)
+            centre = self.centre_loss(states, batch)
+            loss = loss + settings.dense_weight * dense + settings.centre_weight * centre
+            logs |= {"dense": dense.item(), "centre": centre.item()}
+        if batch.masks is not None:
+            masks = self.mask_loss(prompts, batch.masks)
+            loss = loss + settings.mask_weight * masks
+            logs["masks"] = masks.item()
+        return loss, logs
+
+    def read_pictures(self, batch: DialogueBatch) -> tuple[Tensor, Tensor | None]:
+        """Embedded rows, and the tokens of all pictures: one pass of the tower, one of the spatial reader."""
+        parts = self.sama.model
+        with low_precision(batch.input_ids.device):
+            if not batch.videos:
+                return parts.embed_tokens(batch.input_ids, None), None
+            features = parts.encode_frames(torch.cat([video.pixel_values for video in batch.videos]))
+            by_video = features.split([len(video.pixel_values) for video in batch.videos])
+            context = [f[list(v.context_positions)] for f, v in zip(by_video, batch.videos, strict=True)]
+            spatial = parts.aggregator.spatial_states(torch.cat(context)).split([len(each) for each in context])
+            placeholders = [
+                embedding
+                for own, read, video in zip(by_video, spatial, batch.videos, strict=True)
+                for embedding in parts.turn_embeddings(own, read, video.context_positions, video.turns)
+            ]
+            return parts.embed_tokens(batch.input_ids, torch.cat(placeholders)), features
+
+    def read(self, embeds: Float[Tensor, "rows tokens dim"]) -> Float[Tensor, "rows tokens dim"]:
+        """States after the decoder's last norm."""
+        with low_precision(embeds.device):
+            states = self.sama.model.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+        return states
+
+    def text_loss(
+        self, states: Float[Tensor, "rows tokens dim"], labels: Int[Tensor, "rows tokens"]
+    ) -> Float[Tensor, ""]:
+        """Next-token cross-entropy, with logits only where there is something to learn."""
+        told = labels[:, 1:] != -100
+        if not told.any():
+            return states.sum() * 0.0
+        with low_precision(states.device):
+            logits = self.sama.lm_head(states[:, :-1][told])
+        return F.cross_entropy(logits.float(), labels[:, 1:][told])
+
+    def seg_prompts(
+        self, states: Float[Tensor, "rows tokens dim"], input_ids: Int[Tensor, "rows tokens"]
+    ) -> Float[Tensor, "segs prompt_dim"]:
+        """The SAM 2 prompt of every `[SEG]`, in float32."""
+        return self.sama.model.grounding_head(states[input_ids == self.config.seg_token_id].float())
+
+    def seg_targets(self, classes: Int[Tensor, "segs 4"]) -> Float[Tensor, "segs prompt_dim"]:
+        """What each `[SEG]` should say.
+
+        Before SAM 2 is at hand these are fixed codes of colour and shape; SAM 2's own prompts for them are sums of the
+        same form, so one linear map leads from the codes to the prompts.
+        """
+        colors, shapes = self.seg_codes.split(NUM_CLASSES[:2])
+        return colors[classes[:, 0]] + shapes[classes[:, 1]]
+
+    def target_variance(self) -> Float[Tensor, ""]:
+        """Mean variance of the targets over all names."""
+        return self.seg_targets(name_classes().to(self.seg_codes.device)).var(0).mean()
+
+    def dense_loss(
+        self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames tokens cells 4"]
+    ) -> Float[Tensor, ""]:
+        """Attributes of every patch and the place of every token, read off the projected tokens."""
+        features = features.float()
+        side = self.config.tokens_per_side
+        steps = (torch.arange(side, device=features.device) + 0.5) / side
+        places = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).flatten(0, 1)
+        off = (self.place_head(features) - places).abs().mean()
+        return attribute_loss(self.cell_head(features), labels, 0.3) + off
+
+    def centre_loss(self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
+        """Distance between told and true places of a region's object over the dense frames, in sides of the picture."""
+        assert batch.centres is not None and batch.centre_weights is not None
+        after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
+        told = self.centre_head(states[batch.input_ids == after_region].float()).view_as(batch.centres)
+        off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
+        return off.sum() / batch.centre_weights.sum().clamp(min=1.0)
+
+    @abstractmethod
+    def mask_loss(self, prompts: Float[Tensor, "segs prompt_dim"], targets: MaskTargets) -> Float[Tensor, ""]:
+        """What the masks of `[SEG]` prompts cost."""
+
+    # scores
+
+    def held_out(self, count: int, make: Callable[[np.random.Generator, Scene], Any]) -> Iterable[list[Any]]:
+        """Dialogues about held-out scenes, always the same ones, in small groups."""
+        for first in range(0, count, _EVALUATION_BATCH):
+            rng = np.random.default_rng([1, first])
+            numbers = range(first, min(count, first + _EVALUATION_BATCH))
+            yield [make(rng, held_out_scene("dialogues", number)) for number in numbers]
+
+    def tell_held_out(self, rng: np.random.Generator, scene: Scene) -> Told:
+        """One dialogue of every kind of turn, shown as a conversation shows it."""
+        late_share = self.language_settings.late_frame_share
+        return tell(rng, scene, self.config, self.language_settings.turns, kinds=KIND_WEIGHTS, late_share=late_share)
+
+    @torch.no_grad()
+    def evaluate(self) -> Logs:
+        """Share of held-out answers that are right word for word, by kind, and how far `[SEG]` prompts are off."""
+        scores = Scores()
+        for dialogues in self.held_out(self.language_settings.evaluation_scenes, self.tell_held_out):
+            self.score(dialogues, self.stack_seen(dialogues), scores)
+        return scores.means()
+
+    def score(self, dialogues: Sequence[Told], batch: DialogueBatch, scores: "Scores") -> Tensor:
+        """Add a batch's scores; its `[SEG]` prompts are returned."""
+        embeds, _ = self.read_pictures(batch)
+        states = self.read(embeds)
+        for told, right in zip(dialogues, self.right_answers(states, batch.labels), strict=True):
+            for turn, is_right in zip(told.turns, right, strict=True):
+                scores.add(turn.kind, is_right)
+                if turn.kind == "attribute":
+                    scores.add(asked_attribute(turn), is_right)
+        scores.add("centre_off", self.centre_loss(states, batch).item())
+        return self.score_prompts(states, batch, scores)
+
+    def score_prompts(self, states: Tensor, batch: DialogueBatch, scores: "Scores") -> Tensor:
+        """Add the squared error of the `[SEG]` prompts per unit of variance; the prompts are returned."""
+        prompts, targets = self.seg_prompts(states, batch.input_ids), self.seg_targets(batch.seg_classes)
+        if len(prompts):
+            scores.add("distillation", losses.distillation_loss(prompts, targets, self.target_variance()).item())
+        return prompts
+
+    def right_answers(
+        self, states: Float[Tensor, "rows tokens dim"], labels: Int[Tensor, "rows tokens"]
+    ) -> list[list[float]]:
+        """For every row and answer, 1.0 where each token is the likeliest after the true ones before it."""
+        guesses = self.sama.lm_head(states[:, :-1].float()).argmax(-1)
+        rows = []
+        for guess, row in zip(guesses, labels, strict=True):
+            turns, wrong = turns_of(row)[1:], guess != row[1:]
+            rows.append([1.0 - float(wrong[turns == turn].any()) for turn in range(int(turns.max()) + 1)])
+        return rows
+
+    # parts
+
+    def _batch(
+        self, rows: Sequence[TrainingInputs], classes: Sequence[np.ndarray], **pictures: Any
+    ) -> DialogueBatch:
+        ids, labels = pad_rows(rows, self.processor.tokenizer.pad_token_id)
+        return DialogueBatch(ids, labels, seg_classes=torch.from_numpy(np.concatenate(classes)), **pictures)
+
+    def _cell_labels(self, told: Told) -> np.ndarray:
+        ids, grid, factor = attribute_ids(told.clip.objects), self.config.tokens_per_side, self.factor
+        frames = range(told.clip.num_frames)
+        cells = np.stack([cell_labels(told.clip.masks[:, i], ids, grid * factor, 0.4) for i in frames])
+        folded = cells.reshape(len(cells), grid, factor, grid, factor, -1).transpose(0, 1, 3, 2, 4, 5)
+        return folded.reshape(len(cells), grid * grid, factor * factor, -1)
+
+
+class Scores:
+    """Figures that come one by one, to be averaged by name."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, name: str, value: float) -> None:
+        """One more figure."""
+        self._values.setdefault(name, []).append(value)
+
+    def means(self) -> Logs:
+        """Mean of each name, in order of the names."""
+        return {name: round(float(np.mean(values)), 4) for name, values in sorted(self._values.items())}
+
+
+def class_codes(dim: int) -> Float[Tensor, "classes dim"]:
+    """Fixed random codes of the classes of colour, then of shape."""
+    generator = torch.Generator().manual_seed(_CODE_SEED)
+    return torch.randn(sum(NUM_CLASSES[:2]), dim, generator=generator)
+
+
+def name_classes() -> Int[Tensor, "names 4"]:
+    """Every pair of a colour and a shape as classes, texture and size unsaid."""
+    colors, shapes = (torch.arange(1, count) for count in NUM_CLASSES[:2])
+    pairs = torch.cartesian_prod(colors, shapes)
+    return torch.cat([pairs, torch.full_like(pairs, UNSAID)], dim=1)
+
+
+@torch.no_grad()
+def translate_head(
+    head: GroundingHead, spoken: Float[Tensor, "names prompt_dim"], wanted: Float[Tensor, "names prompt_dim"]
+) -> None:
+    """Make a head that says one target for each name say another; exact where an affine map leads there."""
+    ones = spoken.new_ones(len(spoken), 1)
+    solution = torch.linalg.lstsq(torch.cat([spoken, ones], dim=1), wanted, driver="gelsd").solution
+    matrix, offset = solution[:-1].T, solution[-1]
+    head.linear_2.weight.copy_(matrix @ head.linear_2.weight)
+    head.linear_2.bias.copy_(matrix @ head.linear_2.bias + offset)
+
+
+def asked_attribute(turn: SyntheticTurn) -> str:
+    """Which attribute the answer to an attribute question names."""
+    value = turn.answer.rstrip(".").split()[-1]
+    return next(name for name, words in ATTRIBUTES.items() if value in words)
+
+
+def _seg_classes(scene: Scene, objects: Sequence[int]) -> np.ndarray:
+    classes = attribute_ids([scene.objects[i].spec for i in objects])
+    classes[:, 2:] = UNSAID
+    return classes
