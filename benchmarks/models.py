@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
+from sama_video.chat import objects
 from sama_video.chat.loading import LoadedModel, load
 from sama_video.chat.session import ChatSession
 from sama_video.data.synthetic import World, corpus
@@ -31,6 +32,9 @@ from sama_video.model.decoding import Decoder
 from sama_video.model.nano_tokenizers import NANO_TOKENS, build_language_tokenizer, build_question_tokenizer
 from sama_video.model.presets import BUNDLED_NANO, preset_config
 from sama_video.video.clip import Clip
+
+RANDOM_SAME_IOU = 0.98
+"""Masks of random weights resemble each other: with those, a session takes only equal masks for the same object."""
 
 PRESENT_BIAS = 20.0
 """Added to the object score of random weights, so that whatever is grounded counts as visible."""
@@ -85,7 +89,7 @@ def fill(model: nn.Module, generator: torch.Generator) -> None:
             buffer.normal_(generator=generator)
 
 
-def scene_clip(num_frames: int, num_objects: int, side: int, *, seed: int = 11) -> tuple[Clip, np.ndarray, list[str]]:
+def scene_clip(num_frames: int, num_objects: int, side: int, *, seed: int = 16) -> tuple[Clip, np.ndarray, list[str]]:
     """A synthetic clip, its objects' true masks [objects, frames, height, width], and what each is called."""
     made = World.sample(seed, side=side, num_frames=num_frames, num_objects=(num_objects, num_objects), level="easy")
     names = [f"the {item.color} {item.shape}" for item in made.objects]
@@ -168,6 +172,8 @@ class ScriptedHead(nn.Module):
 
 def follow_script(loaded: LoadedModel, script: Script) -> None:
     """Let a model's grounding follow a script from now on."""
+    if script.apart:
+        objects.SAME_OBJECT_IOU = RANDOM_SAME_IOU
     head = loaded.model.model.grounding_head
     loaded.model.model.grounding_head = ScriptedHead(getattr(head, "head", head), script)
 

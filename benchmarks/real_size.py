@@ -3,8 +3,8 @@
     python benchmarks/real_size.py                                                 # sama-1b in bfloat16, CPU, 8 frames
     python benchmarks/real_size.py --device cuda --presets sama-1b sama-4b sama-8b --frames 32 --objects 1 16 --compile
 
-Turn 1 finds two objects, turn 2 speaks of them again. The tracker is that of SAM 2.1 hiera-large, fed with frames already
-in memory; its features are encoded in the same pass. What is compiled is compiled before the clock starts.
+Turn 1 finds two objects, turn 2 speaks of them again. The tracker is that of SAM 2.1 hiera-large; it encodes each
+frame in the same pass. What is compiled is compiled before the clock starts.
 """
 
 import argparse
@@ -57,8 +57,9 @@ def two_turns(args: argparse.Namespace, preset: str) -> dict[str, Any]:
                     "segmenter_frames": timing.segmenter_frames_encoded,
                     "prefill_tokens": timing.prefill_tokens,
                     "generated_tokens": timing.generated_tokens or 0,
-                    "objects_known": len(session.objects),
                 }
+            if len(session.objects) != len(names):
+                raise SystemExit(f"{preset} knows {len(session.objects)} objects, not {len(names)}")
     rows = [
         {"turn": name, "seconds": spread(taken), "first_token_seconds": spread(first), **counts}
         for (name, _), taken, first, counts in zip(turns, seconds, first_tokens, counters, strict=True)
@@ -112,11 +113,13 @@ def tracker_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def compiled(segmenter: Segmenter) -> Segmenter:
-    """The same parts, each compiled for the shapes that it meets."""
+    """The same parts, compiled."""
     torch._dynamo.config.recompile_limit = RECOMPILES
     torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILES
-    for part in ("encode", "condition_on_memory", "encode_memory", "decode"):
+    for part in ("encode", "encode_memory", "decode"):
         setattr(segmenter, part, torch.compile(getattr(segmenter, part), dynamic=False))
+    # The memory grows over the first frames; one program serves all its sizes.
+    segmenter.condition_on_memory = torch.compile(segmenter.condition_on_memory, dynamic=True)
     return segmenter
 
 
@@ -169,23 +172,27 @@ def pixel_maker(device: str) -> Callable[[np.ndarray], torch.Tensor]:
 def defaults(args: argparse.Namespace) -> None:
     """Fill in what was not given: little on a CPU, more on a card, next to nothing for a quick look."""
     on_card = args.device.startswith("cuda")
-    args.presets = args.presets or (["nano"] if args.quick else ["sama-1b"])
+    if args.presets is None:
+        args.presets = ["nano"] if args.quick else ["sama-1b"]
     args.segmenter = "nano" if args.quick else "large"
     args.frames = args.frames or (32 if on_card and not args.quick else 8)
-    args.objects = args.objects or ([1, 16] if on_card else [1, 2])
+    if args.objects is None:
+        args.objects = [1, 16] if on_card else [1, 2]
     args.track_frames = args.track_frames or (6 if args.quick else 128 if on_card else 4)
     args.repeats = args.repeats or (3 if on_card and not args.quick else 1)
-    args.warmups = 1 if on_card and not args.quick else 0
+    args.warmups = int(args.compile or (on_card and not args.quick))
     args.encode_batch = args.encode_batch or (8 if on_card else 1)
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--presets", nargs="*", help="models to talk with (default sama-1b)")
+    parser.add_argument("--presets", nargs="*", help="models to talk with (default sama-1b; none: tracker only)")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--frames", type=int, help="frames of the clip talked about (default 8, on a card 32)")
     parser.add_argument("--side", type=int, default=256, help="height and width of that clip")
-    parser.add_argument("--objects", type=int, nargs="+", help="objects tracked (default 1 2, on a card 1 16)")
+    parser.add_argument(
+        "--objects", type=int, nargs="*", help="objects tracked (default 1 2, on a card 1 16; none: no tracker)"
+    )
     parser.add_argument("--track-frames", type=int, help="frames tracked (default 4, on a card 128)")
     parser.add_argument("--encode-batch", type=int, help="frames encoded together (default 1, on a card 8)")
     parser.add_argument("--compile", action="store_true", help="measure the tracker compiled as well")
@@ -198,7 +205,7 @@ def main() -> None:
         chats.append(two_turns(args, preset))
         if args.device.startswith("cuda"):
             torch.cuda.empty_cache()
-    tracks = tracker_rows(args)
+    tracks = tracker_rows(args) if args.objects else []
     print(f"{args.device}, {args.dtype}, random weights; clip of {args.frames} frames")
     print_table(
         ("model", "turn", "seconds", "first token s", "ViT frames", "SAM frames", "prefill tokens"),

@@ -51,7 +51,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         if not bundled:
             save_random_nano(Path(folder))
         ways = commands(None if bundled else Path(folder))
-        seconds = alternate({name: lambda it=it: start(it) for name, it in ways.items()}, repeats=args.repeats)
+        seconds = alternate(
+            {name: lambda it=it: start(it) for name, it in ways.items()},
+            repeats=args.repeats,
+            warmups=int(not args.quick),
+        )
     rows = [{"what": name, "seconds": seconds[name]} for name in ways]
     return {"model": "bundled nano" if bundled else "nano with random weights", "rows": rows}
 

@@ -88,7 +88,10 @@ class WithReuse:
         answer = self.session.ask(turn.question, ground=turn.ground)
         masklets = dict(answer.masklets)
         if set(masklets) != set(turn.objects):
-            raise SystemExit(f"turn {turn.name} speaks of {sorted(masklets)}, not of {sorted(turn.objects)}")
+            raise SystemExit(
+                f"turn {turn.name} speaks of {sorted(masklets)}, not of {sorted(turn.objects)}: the model does not "
+                "tell these things apart; try --random, which makes sure of that."
+            )
         cost.first_token.append(answer.timing.first_token_seconds)
         cost.vision_frames = answer.timing.vision_frames_encoded
         cost.segmenter_frames = answer.timing.segmenter_frames_encoded

@@ -2,8 +2,8 @@
 
     python tools/make_demo.py SEED
 
-The questions are fixed by the scene, not by what a model answers: what is at a click on the first object, where the second
-one is, and which way the third moves. `tests/app/test_demo.py` says whether the bundled model answers them rightly.
+The questions are fixed by the scene, not by what a model answers: what is at a click on the first object, and where the
+second and the third are. `tests/app/test_demo.py` says whether the bundled model answers them rightly.
 """
 
 import json
@@ -36,7 +36,7 @@ def click_on(mask: np.ndarray) -> tuple[int, int]:
 
 
 def script(clip: SyntheticClip) -> dict:
-    """Three turns about three objects: point at one, name another, point at the first again and ask of its motion."""
+    """Three turns about three objects: point at one, name the others."""
     first, second, third = (name_of(spec) for spec in clip.objects)
     click = [{"frame": 0, "point": list(click_on(clip.masks[0, 0]))}]
     return {
@@ -49,6 +49,7 @@ def script(clip: SyntheticClip) -> dict:
 
 
 def main(seed: int) -> None:
+    """Write the clip, the true masks and the questions into the package."""
     clip = demo_clip(seed)
     DEMO_CLIP.parent.mkdir(parents=True, exist_ok=True)
     write_video(DEMO_CLIP, iter(clip.frames), fps=FPS)

@@ -76,7 +76,7 @@ def _write_sheet(
         draw_frame(frame, _masks_on(masklets, frame_idx), labels=labels, scale=scale)
         for frame_idx, frame in zip(chosen, clip.frames(chosen), strict=True)
     ]
-    titles = [f"frame {frame_idx}   {clip.times[frame_idx]:.2f} s" for frame_idx in chosen]
+    titles = [f"frame {frame_idx} · {clip.times[frame_idx]:.2f} s" for frame_idx in chosen]
     sheet = contact_sheet(overlays, titles, spoken, {name: palette(name) for name in masklets})
     partial = path.with_name(f".{path.name}.partial.png")
     Image.fromarray(sheet).save(partial)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sama_video.dialogue.turns import Phrase, Timing, Turn
 from sama_video.regions.masklet import Masklet
 
 
+@runtime_checkable
 class MaskletSource(Protocol):
     """Whoever can give an object's masklet, tracking it first when need be."""
 
@@ -35,6 +36,12 @@ class Masklets(Mapping[str, Masklet]):
         return len(self._object_ids)
 
 
+if TYPE_CHECKING:
+    LazyMasklets = Mapping[str, Masklet]
+else:
+    LazyMasklets = Mapping  # a checker that looked at the values would have them tracked
+
+
 @dataclass(frozen=True)
 class Answer:
     """One turn's answer.
@@ -46,7 +53,7 @@ class Answer:
     """
 
     turn: Turn
-    masklets: Mapping[str, Masklet] = field(repr=False)
+    masklets: LazyMasklets = field(repr=False)
     problems: tuple[str, ...] = ()
 
     @property

@@ -45,8 +45,8 @@ def _answer(sessions: list[ChatSession], asked: Sequence[tuple[Any, ...]], groun
     decoder = sessions[0].decoder(ground)
     embeds, padding = _pad_left(sessions[0], rows)
     grown: list[DecodedRow] = []
-    for grown in decoder.decode(decoder.prefill(embeds, padding=padding)):
-        pass
+    for rows_so_far in decoder.decode(decoder.prefill(embeds, padding=padding)):
+        grown = rows_so_far
     answers = []
     for session, question, row, costs, (ids, _) in zip(sessions, ready, grown, began, rows, strict=True):
         bound = session.bind(question, row, ground, num_answer_read=0)

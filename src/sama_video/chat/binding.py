@@ -8,7 +8,8 @@ from torch import Tensor
 
 from sama_video.chat.masks import MaskMaker
 from sama_video.chat.objects import ObjectBook
-from sama_video.dialogue.markup import SEG, ParsedAnswer, ParsedPhrase
+from sama_video.dialogue.markup import SEG
+from sama_video.dialogue.parsing import ParsedAnswer, ParsedPhrase
 from sama_video.dialogue.turns import Phrase
 
 NOT_VISIBLE = "not visible"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,10 +122,15 @@ class History:
         del self.turns[num_turns:]
         if self._cache is None:
             return
-        if num_read == 0 or self._cache.cache.get_seq_length() < num_read:
+        layers: list[Any] = list(self._cache.cache.layers)
+        lengths = [layer.get_seq_length() for layer in layers]
+        if num_read == 0 or min(lengths) < num_read:
             self.drop_cache()
             return
-        self._cache.cache.crop(num_read)
+        # Layer by layer: a turn cut short may have reached only some of them.
+        for layer, length in zip(layers, lengths, strict=True):
+            if length > num_read:
+                layer.crop(num_read - length)
         del self._read[num_read:]
 
     def drop_cache(self) -> None:

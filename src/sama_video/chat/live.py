@@ -49,9 +49,9 @@ class LiveFrame:
 class LiveSession:
     """A conversation about the last seconds of a stream.
 
-    Frames are pushed one by one; every known object is tracked on each as it comes. A question is about the frames in the
-    window. Memory and the work per frame stay the same however long the stream is: frames and masks older than the window
-    are forgotten, objects are not.
+    Frames are pushed one by one; every known object is tracked on each as it comes. A question is about the frames in
+    the window. Memory and the work per frame stay the same however long the stream is: frames and masks older than the
+    window are forgotten, objects are not.
 
     Args:
         window_seconds: How far back a question can look.
@@ -98,12 +98,11 @@ class LiveSession:
             {name: {frame.seconds: frame.masks.get(name) for frame in self._frames} for name in self._names}
         )
 
-    def push(
-        self, frame: UInt8[np.ndarray, "height width 3"], *, seconds: float | None = None
-    ) -> Mapping[str, Rle | None]:
+    def push(self, frame: np.ndarray, *, seconds: float | None = None) -> Mapping[str, Rle | None]:
         """Take in the next frame; the masks of all known objects on it, `None` for one that is not visible.
 
         Args:
+            frame: uint8 pixels of shape (height, width, 3).
             seconds: When it was taken, later than the frame before; 1/24 s after it by default.
         """
         self._check_open()
@@ -225,9 +224,9 @@ class LiveSession:
         times = [frame.seconds for frame in frames]
         return Clip.from_frames([frame.pixels for frame in frames], times=times, source=LIVE_SOURCE)
 
-    def _check_frame(self, frame: object, seconds: float | None) -> float:
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            given = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}"
+    def _check_frame(self, frame: np.ndarray, seconds: float | None) -> float:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            given = f"{frame.dtype} {frame.shape}"
             raise VideoError(f"a pushed frame is {given}; give uint8 pixels of shape (height, width, 3).")
         if frame.size == 0:
             raise VideoError(f"a pushed frame is {frame.shape[:2]} and has no pixels; give height and width above 0.")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class LoadedModel:
     processor: SamaProcessor
     name: str = "in memory"
     protocol: str = "consistent"
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     folder: Path | None = None
 
     @property
@@ -138,11 +138,12 @@ class LoadedModel:
         """
         clip = open_clip(video)
         protocol = protocol or self.protocol
-        changes = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        changes: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         sampling = replace(self.sampling, **{key: value for key, value in changes.items() if value is not None})
         pictures = language_clip(clip, protocol, self.processor)
+        config: Any = self.model.config
         chooser = FrameChooser(
-            self.model.config,
+            config,
             pictures,
             protocol=protocol,
             max_frames=max_frames,

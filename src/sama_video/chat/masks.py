@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sama_video.chat.objects import KnownObject, Sighting
 from sama_video.errors import RegionError
@@ -82,7 +82,8 @@ class MaskMaker:
         if mask is None:
             kind = "point" if isinstance(region, Points) else "box"
             raise RegionError(
-                f"no object was found at the {kind} on frame {_frame(region)}; point at its middle, or draw a box or mask."
+                f"no object was found at the {kind} on frame {_frame(region)}; "
+                "point at its middle, or draw a box or mask."
             )
         return mask
 
@@ -148,8 +149,8 @@ class MaskMaker:
     ) -> list[Rle | None]:
         """Masks at the clip's size, `None` for one that is empty or whose object is judged absent.
 
-        One after the other: many masks of a large clip at once would fill the memory. The published inference keeps what
-        it predicts of an object it judges absent.
+        One after the other: many masks of a large clip at once would fill the memory. The published inference keeps
+        what it predicts of an object it judges absent.
         """
         kept: list[Rle | None] = []
         for logits, score in zip(mask_logits, object_score.tolist(), strict=True):

@@ -70,8 +70,8 @@ class Pointing:
     def place(self, prompt: RegionPrompt, visible: Sequence[int]) -> tuple[int, Rle]:
         """Frame and mask by which the language model sees a region.
 
-        A region on one of the frames that it sees in full is seen there. A known object, and a region elsewhere, is seen
-        on the first of those frames that shows it; it is tracked to them if need be.
+        A region on one of the frames that it sees in full is seen there. A known object, and a region elsewhere, is
+        seen on the first of those frames that shows it; it is tracked to them if need be.
 
         Args:
             visible: Frames that the model sees in full, in order.
@@ -92,8 +92,8 @@ class Pointing:
             if mask is not None:
                 return frame_idx, mask
         raise RegionError(
-            f"{prompt.object_id} is on none of the frames the model looks at ({', '.join(map(str, visible))}); point at it "
-            "on a frame that shows it, or ask with span= around one."
+            f"{prompt.object_id} is on none of the frames the model looks at ({', '.join(map(str, visible))}); "
+            "point at it on a frame that shows it, or ask with span= around one."
         )
 
 

@@ -36,7 +36,8 @@ def model_type(folder: Path) -> str:
         document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{folder} has no config.json; give a folder written by save_pretrained or sama convert, or an official one."
+            f"{folder} has no config.json; "
+            "give a folder written by save_pretrained or sama convert, or an official one."
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{folder / 'config.json'} is not JSON ({error}); fetch the checkpoint again.") from error

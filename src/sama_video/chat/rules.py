@@ -43,8 +43,8 @@ class ForcedGrounding:
     """Every `<p> .. </p>` is followed by exactly one `[SEG]`, and there is at least one.
 
     Inside a phrase only words and its end may come, and the end only after a word; after it only `[SEG]`. Outside,
-    `[SEG]` and `</p>` may not come, nor the end of the answer before the first mask. An answer that nears the token limit
-    closes what is open, and opens a phrase if none was.
+    `[SEG]` and `</p>` may not come, nor the end of the answer before the first mask. An answer that nears the token
+    limit closes what is open, and opens a phrase if none was.
 
     Raises:
         ConfigError: The token limit leaves no room for one phrase.

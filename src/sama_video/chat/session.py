@@ -59,8 +59,8 @@ class Costs:
 class ChatSession:
     """One conversation about one clip.
 
-    Made by `sama_video.load(...).chat(...)`. Sessions share nothing but the weights. A turn either happens whole or not at
-    all: whatever goes wrong in it, the session is as before.
+    Made by `sama_video.load(...).chat(...)`. Sessions share nothing but the weights. A turn either happens whole or not
+    at all: whatever goes wrong in it, the session is as before.
 
     Attributes:
         origin: The loaded model that the session talks with.
@@ -254,7 +254,8 @@ class ChatSession:
         prompts = tuple(self.pointing.name(region) for region in self.pointing.regions_of(text, regions))
         if prompts and not self.model.config.has_aggregator:
             raise DialogueError(
-                "this checkpoint has no context aggregator, so it cannot read regions; ask without <region> and <objN> tags."
+                "this checkpoint has no context aggregator, so it cannot read regions; "
+                "ask without <region> and <objN> tags."
             )
         asked = model_question(text)
         pointed_at = [frame_of(prompt.region) for prompt in prompts if not isinstance(prompt.region, ObjectRef)]
@@ -322,10 +323,9 @@ class ChatSession:
 
     def _words(self, question: str) -> Tensor:
         """The question's token embeddings."""
-        ids = self.processor.token_ids(question)
-        table = self.model.get_input_embeddings()
+        ids = torch.tensor([self.processor.token_ids(question)], device=self.model.lm_head.weight.device)
         with torch.inference_mode():
-            return table(torch.tensor(ids, device=table.weight.device))
+            return self.model.model.embed_tokens(ids, None)[0]
 
     def _hint(self, known: KnownObject, points: Points, progress: Progress | None) -> Tensor | None:
         """The object's mask on the points' frame, for them to refine."""
@@ -341,12 +341,13 @@ class ChatSession:
         return None
 
     def prompted_frames(self) -> tuple[int, ...]:
-        """Frames on which `[SEG]` prompts are decoded: those the model sees in full; the published inference takes the
-        clip's first ones instead, whatever it saw (spec model 7.3)."""
-        shown = self.history.shown
+        """Frames on which `[SEG]` prompts are decoded: those the model sees in full.
+
+        The published inference takes the clip's first ones instead, whatever it saw (spec model 7.3).
+        """
         if self.chooser.protocol == "paper":
             return tuple(range(min(len(self.chooser.whole.dense), self.clip.num_frames)))
-        return tuple(sorted(set(shown)))
+        return tuple(sorted(set(self.history.shown)))
 
     # order
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from sama_video.errors import SessionError
 from sama_video.model.decoding import Sampling
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.rle import as_rle
-from sama_video.regions.shapes import Box, Mask, Points, region_from_json, region_to_json
+from sama_video.regions.shapes import Box, Mask, ObjectRef, Points, region_from_json, region_to_json
 from sama_video.video.clip import ArrayFrames, Clip
 from sama_video.video.reader import open_video
 
@@ -114,7 +115,7 @@ def restore_session(model: "LoadedModel", folder: str | Path) -> "ChatSession | 
         from sama_video.chat.live import LiveSession
 
         return LiveSession.over(session, state["live"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, BadZipFile, EOFError) as error:
         raise SessionError(
             f"the session in {folder} is damaged ({error!r}); restore from an undamaged copy."
         ) from error
@@ -178,12 +179,11 @@ def _object_json(known: KnownObject) -> dict[str, Any]:
     sightings = []
     for sighting in known.sightings.values():
         shown = sighting.shown_as
-        is_region = isinstance(shown, Points | Box | Mask)
         sightings.append(
             {
                 "frame": sighting.frame_idx,
                 "mask": sighting.mask,
-                "shown_as": region_to_json(shown) if is_region else None,
+                "shown_as": region_to_json(shown) if isinstance(shown, Points | Box | Mask) else None,
                 "embedding": shown.tolist() if isinstance(shown, Tensor) else None,
             }
         )
@@ -194,13 +194,19 @@ def _object_from_json(row: dict[str, Any], folder: Path) -> KnownObject:
     sightings = {}
     for item in row["sightings"]:
         mask = None if item["mask"] is None else as_rle(item["mask"])
-        shown = None if item["shown_as"] is None else region_from_json(item["shown_as"])
-        if item["embedding"] is not None:
-            shown = torch.tensor(item["embedding"])
-        sightings[item["frame"]] = Sighting(item["frame"], mask, shown)  # type: ignore[arg-type]
+        sightings[item["frame"]] = Sighting(item["frame"], mask, _shown_as(item))
     path = folder / MASKLETS / f"{row['id']}.json"
     masklet = Masklet.from_json(_read(path, None))
     return KnownObject(row["id"], sightings, masklet, row["name"])
+
+
+def _shown_as(item: dict[str, Any]) -> Points | Box | Mask | Tensor | None:
+    if item["embedding"] is not None:
+        return torch.tensor(item["embedding"])
+    shown = None if item["shown_as"] is None else region_from_json(item["shown_as"])
+    if isinstance(shown, ObjectRef):
+        raise ValueError(f"a sighting shows {shown.object} by its name")
+    return shown
 
 
 def _read(path: Path, schema: str | None) -> dict[str, Any]:
@@ -228,7 +234,7 @@ def _write_frames(file: BinaryIO, clip: Clip) -> None:
 def _open_clip(folder: Path, video: dict[str, Any], state: dict[str, Any]) -> Clip:
     """The clip from its stored frames, or from its file, where it was named from or where it lay."""
     if (folder / FRAMES).is_file():
-        with np.load(folder / FRAMES, allow_pickle=False) as stored:
+        with (folder / FRAMES).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             clip = Clip.from_frames(stored["frames"], times=stored["times"], source=video["source"])
             fps, last = float(stored["average_fps"]), float(stored["last_frame_seconds"])
         # The hash is the source's own, which may have been a file that these frames were decoded from.
@@ -237,6 +243,7 @@ def _open_clip(folder: Path, video: dict[str, Any], state: dict[str, Any]) -> Cl
     clip = open_video(video["source"] if Path(video["source"]).exists() else state["path"])
     if clip.sha256 != video["sha256"]:
         raise SessionError(
-            f"{video['source']} is not the clip of the session in {folder} (its content has changed); bring the original back."
+            f"{video['source']} is not the clip of the session in {folder} (its content has changed); "
+            "bring the original back."
         )
     return clip

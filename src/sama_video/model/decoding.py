@@ -129,8 +129,8 @@ class Decoder:
     def decode(self, state: DecodeState) -> Iterator[list[DecodedRow]]:
         """Grow every row until its stop rule or the token limit, yielding the rows after each step.
 
-        Every chosen token is read into the cache, but for the one that ends a row. So a `[SEG]` at the token limit has a
-        state too.
+        Every chosen token is read into the cache, but for the one that ends a row. So a `[SEG]` at the token limit has
+        a state too.
         """
         rows = [DecodedRow() for _ in range(len(state.next_logits))]
         # One for each row, so that a row is drawn as it would be alone.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.video.sampling import sparse_indices, spread_dense_positions, uniform_indices

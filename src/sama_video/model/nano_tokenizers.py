@@ -4,8 +4,10 @@ Their special tokens come first, in a fixed order, so a configuration knows thei
 merges and words are learnt from a corpus that the caller brings; every other text falls back to bytes or characters.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -74,19 +76,22 @@ def build_language_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_question_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
-    """The aggregator's tokenizer: lower-cased words, unknown ones in characters."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    """The aggregator's tokenizer: lower-cased words, the frequent ones whole and all others in characters.
+
+    The library's trainer for word pieces breaks ties differently in every process; counting words does not.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(word for text in corpus for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    inner = [f"##{character}" for character in characters if character.isalnum()]
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    vocabulary = dict.fromkeys((*NANO_TOKENS.question_ids, *characters, *inner, *words))
+    pieces = {piece: index for index, piece in enumerate(islice(vocabulary, NANO_TOKENS.question_rows))}
+    tokenizer = Tokenizer(models.WordPiece(vocab=pieces, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.WordPiece()
-    letters = [chr(code) for code in range(33, 127)]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=NANO_TOKENS.question_rows,
-        special_tokens=list(NANO_TOKENS.question_ids),
-        initial_alphabet=letters,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.add_special_tokens(list(NANO_TOKENS.question_ids))
     ids = NANO_TOKENS.question_ids
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]

@@ -253,7 +253,7 @@ def _tiny() -> SamaConfig:
     )
 
 
-def _nano_text(**sizes: int) -> Qwen2Config:
+def _nano_text(**sizes: Any) -> Qwen2Config:
     return Qwen2Config(
         vocab_size=NANO_TOKENS.rows,
         num_attention_heads=4,
@@ -269,7 +269,7 @@ def _nano_text(**sizes: int) -> Qwen2Config:
     )
 
 
-def _nano_aggregator(*, num_queries: int, **sizes: int) -> SamaAggregatorConfig:
+def _nano_aggregator(*, num_queries: int, **sizes: Any) -> SamaAggregatorConfig:
     return SamaAggregatorConfig(
         spatial_layers=2,
         spatial_cross_attention_every=1,

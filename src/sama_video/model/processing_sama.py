@@ -228,8 +228,8 @@ class SamaProcessor(ProcessorMixin):
         """
         if turn.question.count(REGION_TAG) != len(turn.regions):
             raise DialogueError(
-                f"the question has {turn.question.count(REGION_TAG)} {REGION_TAG} tags, but {len(turn.regions)} regions "
-                "were given; give one region for each tag, in order."
+                f"the question has {turn.question.count(REGION_TAG)} {REGION_TAG} tags, but {len(turn.regions)} "
+                "regions were given; give one region for each tag, in order."
             )
         tokens = self.settings["tokens_per_side"] ** 2
         if one_block:

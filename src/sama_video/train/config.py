@@ -98,6 +98,7 @@ class LanguageConfig(StageConfig):
         text_share: Share of steps that are pixel-free dialogues.
         late_frame_share: Share of dialogues in which a later turn brings a dense frame of its own.
         masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
+        mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
         decoder_learning_rate: For SAM 2's mask decoder in the joint stage.
     """
 
@@ -106,6 +107,7 @@ class LanguageConfig(StageConfig):
     text_share: float = 0.0
     late_frame_share: float = 0.25
     masks_per_object: int = 2
+    mask_share: float = 1.0
     mask_weight: float = 0.5
     distillation_weight: float = 1.0
     dense_weight: float = 0.3

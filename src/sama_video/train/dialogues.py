@@ -29,6 +29,21 @@ from sama_video.train.scenes import filled_box
 REFERRING_KINDS: Final = KIND_WEIGHTS | {"attribute": 3.0, "what": 3.0, "segment_text": 1.5, "segment_region": 1.5}
 """Kinds of turns while the model learns to read regions."""
 
+TALKING_KINDS: Final = {
+    "attribute": 2.5,
+    "what": 2.5,
+    "segment_text": 2.5,
+    "segment_region": 2.0,
+    "segment_motion": 0.5,
+    "direction": 0.8,
+    "caption": 0.5,
+    "count": 0.4,
+    "absent": 1.0,
+    "exists": 1.0,
+    "compare": 0.5,
+}
+"""Kinds of turns of the last stage: mostly what a nano can learn, and enough of the rest to keep its form."""
+
 REGION_KINDS: Final = {"attribute": 3.0, "what": 3.0, "segment_region": 1.5, "segment_text": 0.5, "compare": 0.7}
 """Kinds of turns that can be answered from regions and context alone."""
 

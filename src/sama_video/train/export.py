@@ -16,7 +16,7 @@ from sama_video.model.processing_sama import SamaProcessor
 from sama_video.train.config import STAGE_NAMES, TrainConfig, to_yaml
 from sama_video.train.engine import RunFolder
 
-TRAINING_ONLY = ("attribute_prompts.",)
+TRAINING_ONLY = ("attribute_prompts.", "coarse_head.", "fine_head.")
 """Parts of stage results that no finished model holds."""
 
 

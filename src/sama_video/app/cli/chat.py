@@ -65,10 +65,11 @@ def print_turn(session: "ChatSession", ask: Ask, output: Output, *, echo: bool =
     from sama_video.chat.answer import AnswerReady, TextDelta
 
     answer = None
-    if echo:
-        output.line(f"> {ask.text}")
     with output.progress("tracking", session.clip.num_frames) as advance:
         for event in session.stream(ask.text, ask.regions, ground=ask.ground, progress=by_total(advance)):
+            if echo:  # only now: a question that is refused gets no answer below it
+                output.line(f"> {ask.text}")
+                echo = False
             if isinstance(event, TextDelta):
                 output.piece(event.text)
             elif isinstance(event, AnswerReady):

@@ -1,4 +1,4 @@
-"""Stage `joint`: dialogues whose `[SEG]` prompts go through SAM 2, so that masks teach the words and words the masks."""
+"""Stage `joint`: dialogues whose `[SEG]` prompts go through SAM 2, so that words and masks teach each other."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -12,7 +12,7 @@ from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
 from sama_video.train.attributes import AttributePrompts
 from sama_video.train.config import TrainConfig
-from sama_video.train.dialogues import Told
+from sama_video.train.dialogues import TALKING_KINDS, Told
 from sama_video.train.scenes import coverage
 from sama_video.train.stages.base import ParameterGroup, Weights, low_precision
 from sama_video.train.stages.language import (
@@ -37,6 +37,7 @@ class JointStage(LanguageStage):
     starts_from: ClassVar[tuple[str, ...]] = ("segment", "track", "see", "refer")
     products: ClassVar[tuple[str, ...]] = (*LANGUAGE_PARTS, *PICTURE_PARTS, "segmenter")
     trained_parts = (*LANGUAGE_PARTS, *PICTURE_PARTS)
+    kinds = TALKING_KINDS
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
@@ -74,8 +75,13 @@ class JointStage(LanguageStage):
         return prompts
 
     def mask_targets(self, dialogues: Sequence[Told], rng: np.random.Generator | None) -> MaskTargets | None:
-        """Every `[SEG]` on some dense frames of its clip: a few at random, or all of them."""
-        pixels, frames, segs, masks = [], [], [], []
+        """Every `[SEG]` on some dense frames of its clip: a few at random, or all of them; in some steps nothing."""
+        if rng is not None and rng.random() >= self.language_settings.mask_share:
+            return None
+        pixels: list[Tensor] = []
+        frames: list[int] = []
+        segs: list[int] = []
+        masks: list[np.ndarray] = []
         count = self.language_settings.masks_per_object
         for told in dialogues:
             start = sum(len(each) for each in pixels)
@@ -90,9 +96,9 @@ class JointStage(LanguageStage):
             return None
         stacked = np.stack(masks)
         shares = stacked.astype(np.float32) if rng is None else coverage(stacked, self.sam.image_size // 4)
-        present = stacked.any(axis=(1, 2))
+        present = torch.from_numpy(stacked.any(axis=(1, 2)))
         return MaskTargets(
-            torch.cat(pixels), torch.tensor(frames), torch.tensor(segs), torch.from_numpy(shares), torch.tensor(present)
+            torch.cat(pixels), torch.tensor(frames), torch.tensor(segs), torch.from_numpy(shares), present
         )
 
     def mask_loss(self, prompts: Float[Tensor, "segs prompt_dim"], targets: MaskTargets) -> Float[Tensor, ""]:
@@ -133,5 +139,3 @@ class JointStage(LanguageStage):
         for is_right in ((chosen.object_score > 0) == present).tolist():
             scores.add("mask_presence", float(is_right))
         return prompts
-
-

@@ -1,7 +1,7 @@
 """What the stages that talk have in common: reading dialogues, the losses on them, and how answers are scored."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,9 @@ from sama_video.train.vocabulary import make_processor
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
+HEADS: Final = ("cell_head", "place_head", "centre_head")
+"""Read what the states should tell; handed on between the stages, and no part of a finished model."""
+
 _CODE_SEED: Final = 20
 _EVALUATION_BATCH: Final = 4
 
@@ -94,6 +97,7 @@ class LanguageStage(Stage):
     """A stage that talks: the finished model's own parts, driven as a conversation drives them."""
 
     trained_parts: tuple[str, ...] = LANGUAGE_PARTS
+    kinds: Mapping[str, float] = REFERRING_KINDS
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
@@ -131,7 +135,8 @@ class LanguageStage(Stage):
 
     def result(self) -> dict[str, Tensor]:
         """The weights this stage hands on."""
-        state, wanted = self.sama.model.state_dict(), tuple(f"{name}." for name in self.products)
+        state = {**self.state_dict(), **self.sama.model.state_dict()}
+        wanted = tuple(f"{name}." for name in self.products)
         return {key: value.contiguous() for key, value in state.items() if key.startswith(wanted)}
 
     # batches
@@ -150,7 +155,7 @@ class LanguageStage(Stage):
             scene,
             self.config,
             settings.turns,
-            kinds=REGION_KINDS if region_only else REFERRING_KINDS,
+            kinds=REGION_KINDS if region_only else self.kinds,
             region_only=region_only,
             late_share=settings.late_frame_share,
         )
@@ -279,7 +284,8 @@ class LanguageStage(Stage):
 
     def centre_loss(self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
         """Distance between told and true places of a region's object over the dense frames, in sides of the picture."""
-        assert batch.centres is not None and batch.centre_weights is not None
+        assert batch.centres is not None
+        assert batch.centre_weights is not None
         after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
         told = self.centre_head(states[batch.input_ids == after_region].float()).view_as(batch.centres)
         off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
@@ -343,9 +349,7 @@ class LanguageStage(Stage):
 
     # parts
 
-    def _batch(
-        self, rows: Sequence[TrainingInputs], classes: Sequence[np.ndarray], **pictures: Any
-    ) -> DialogueBatch:
+    def _batch(self, rows: Sequence[TrainingInputs], classes: Sequence[np.ndarray], **pictures: Any) -> DialogueBatch:
         ids, labels = pad_rows(rows, self.processor.tokenizer.pad_token_id)
         return DialogueBatch(ids, labels, seg_classes=torch.from_numpy(np.concatenate(classes)), **pictures)
 

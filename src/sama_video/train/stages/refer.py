@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sama_video.train.stages.language import (
+    HEADS,
     LANGUAGE_PARTS,
     PICTURE_PARTS,
     DialogueBatch,
@@ -20,7 +21,7 @@ class ReferStage(LanguageStage):
 
     name: ClassVar[str] = "refer"
     starts_from: ClassVar[tuple[str, ...]] = ("see", "speak")
-    products: ClassVar[tuple[str, ...]] = (*LANGUAGE_PARTS, *PICTURE_PARTS)
+    products: ClassVar[tuple[str, ...]] = (*LANGUAGE_PARTS, *PICTURE_PARTS, *HEADS)
     trained_parts = (*LANGUAGE_PARTS, *PICTURE_PARTS)
 
     def batch(self, rng: np.random.Generator) -> DialogueBatch:

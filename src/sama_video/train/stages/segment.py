@@ -64,7 +64,7 @@ class SegmentStage(Stage):
     """SAM 2 from nothing: every candidate mask learns, every cell of the feature maps says what it shows."""
 
     name: ClassVar[str] = "segment"
-    products: ClassVar[tuple[str, ...]] = ("segmenter", "attribute_prompts")
+    products: ClassVar[tuple[str, ...]] = ("segmenter", "attribute_prompts", "coarse_head", "fine_head")
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
@@ -219,7 +219,7 @@ def _draw(
         elif kind == "box":
             given = {"boxes": draw_box(rng, mask)}
         elif kind == "correction":
-            others: np.ndarray = np.delete(clip.masks[:, 0], chosen, axis=0).any(axis=0)
+            others = np.logical_or.reduce(np.delete(clip.masks[:, 0], chosen, axis=0), axis=0)
             points, labels = draw_corrections(rng, mask, others, 3)
             given = {"points": points, "labels": labels}
         elif rng.random() < settings.absent_share:

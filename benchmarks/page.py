@@ -1,0 +1,292 @@
+"""The page of results: what each figure means, in words that stay true whatever the figures are, and the tables."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Result = Mapping[str, Any]
+
+HEAD = """# Benchmarks
+
+Made by `python benchmarks/run_all.py`, which runs each script below in a process of its own, one after the other, and
+writes this page from `benchmarks/results/`. Do not edit it by hand.
+
+Ways that are compared take turns within one run, on the same inputs, after a round that only warms up; times are
+medians unless a column says otherwise. A ratio above 1 means that the first way is faster. Above each table stand the
+command that makes it again, the day, and the machine.
+"""
+
+SCRIPTS: dict[str, tuple[str, str]] = {
+    "turns": (
+        "Turns of one conversation",
+        """A session keeps what it has computed: tokens of the frames, SAM 2's features of them, the decoder's cache,
+and the masklets of known objects. The other side is the same model without any of it, doing in every turn what the
+published inference does: all context frames through the vision tower, all frames resized for SAM 2, the whole
+conversation prefilled, and for every `[SEG]` all frames encoded and propagated by itself. Frames, questions and
+answers are the same on both sides; answers are written beforehand, so that the work does not depend on the training.
+The other side is given what the published code lacks: frames encoded in batches, prompts of one object decoded in one
+batch, and our tracker.
+
+Aims: turn 2, about known objects, at least 20 times faster, with no encoder call; turn 3, which grounds a new object,
+one propagation and no encoder call. What remains of turn 3 is that propagation, which both sides have.""",
+    ),
+    "objects": (
+        "Objects tracked together",
+        """All objects move in one batch over frames that are encoded once, against the inference session that comes
+with `Sam2VideoModel`: one session per object, which encodes the clip for each, and one session that holds them all,
+which encodes it once but steps the objects one by one. Aim: 8 objects at least 3 times faster than
+object by object.""",
+    ),
+    "length": (
+        "Length of the clip",
+        """One tracking pass over clips of growing length, each in a process of its own. Nothing is kept behind the
+pass but a bounded memory of each object. Aims: peak memory within 10 % whatever the length, time per frame flat.""",
+    ),
+    "live": (
+        "Live",
+        """Frames pushed one by one, every known object tracked on each as it comes, and a question of words every 24
+frames. Frames per second are those of pushing alone (without an object, a push only keeps the frame), and with the
+time of the questions counted in. The first token waits for the frames in the window to be encoded: pictures of a live
+answer are those of now.""",
+    ),
+    "decode": (
+        "Decoding",
+        """`Clip.stream` against a loop of PyAV that decodes and converts to RGB and does nothing else, both after
+opening. Opening is listed apart, as a clip then finds out when each frame is shown. Aim: at least 0.9 of the bare
+loop.""",
+    ),
+    "startup": (
+        "Starting up",
+        """From the start of a process to its end, torch and transformers alone for comparison. Importing the package
+does no work; torch comes with the first thing that needs it. Aim: `sama --help` under 0.3 s.""",
+    ),
+    "real_size": (
+        "Real sizes",
+        """The published sizes with random weights in bfloat16, so that the figures say something about them although
+no weights are at hand. Turn 1 encodes the clip, grounds two objects and propagates them; turn 2 speaks of them again.
+The tracker is SAM 2.1 hiera-large, frames encoded in the same pass, its memory full. On a CPU these are for the
+record. Aims on an H200, compiled: above 60 frames/s with 1 object and above 40 with 16.""",
+    ),
+}
+
+
+def write_page(results: Path, page: Path) -> None:
+    """Write the page of all results that are there."""
+    parts = [HEAD]
+    for name, (title, words) in SCRIPTS.items():
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(f"{name}.*.json"))]
+        if found:
+            parts += [f"## {title}\n\n{words}\n", *(section(name, result) for result in found)]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def section(name: str, result: Result) -> str:
+    """One result: how it was made, and its tables."""
+    return "\n".join(
+        [f"`{command(name, result)}`, {result['date']}, {place(result['machine'])}", "", *TABLES[name](result), ""]
+    )
+
+
+def command(name: str, result: Result) -> str:
+    """The command that makes this result again."""
+    words = ["python", f"benchmarks/{name}.py"]
+    for key, value in result["arguments"].items():
+        if value is None or value is False or key in DERIVED.get(name, ()) or key == "json":
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        given = value if isinstance(value, list) else [] if value is True else [value]
+        words += [flag, *map(str, given)]
+    return " ".join(words)
+
+
+DERIVED = {"live": ("warmup",), "real_size": ("warmups", "segmenter")}
+
+
+def place(machine: Result) -> str:
+    """The machine in a line."""
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    memory = f", {machine['memory_gib']} GiB" if machine.get("memory_gib") else ""
+    threads = f"{machine['threads']} thread" + ("s" if machine["threads"] != 1 else "")
+    return (
+        f"{gpu}{machine['cpu']}, {machine['cores']} cores{memory}, {threads}, Python {machine['python']}, "
+        f"torch {machine['torch']}, transformers {machine['transformers']}; "
+        f"load average {machine.get('load_average', '-')}."
+    )
+
+
+def turns(result: Result) -> list[str]:
+    """Both sides of each turn."""
+    keys = ("vision_frames", "segmenter_frames", "prefill_tokens", "propagations")
+    rows = [
+        [
+            row["turn"],
+            ms(row["reuse"]["seconds"]),
+            ms(row["no_reuse"]["seconds"]),
+            f"{row['ratio']:.1f}",
+            *(f"{row['reuse'][key]} / {row['no_reuse'][key]}" for key in keys),
+        ]
+        for row in result["rows"]
+    ]
+    head = (
+        "turn",
+        "session ms",
+        "no reuse ms",
+        "ratio",
+        "tower frames",
+        "SAM 2 frames",
+        "prefilled tokens",
+        "propagations",
+    )
+    height, width = result["size"]
+    return [
+        f"{capital(result['model'])}, {result['frames']} frames of {height} x {width}; counts are session / no reuse. "
+        f"Masks of both sides overlap by {result['smallest_mask_iou']:.4f} or more.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def objects(result: Result) -> list[str]:
+    """Milliseconds per frame of the three ways."""
+    rows = [
+        [
+            row["objects"],
+            f"{row['together_ms']:.1f}",
+            f"{row['sessions_ms']:.1f}",
+            f"{row['sessions_ms'] / row['together_ms']:.1f}",
+            f"{row['one_session_ms']:.1f}",
+            f"{row['one_session_ms'] / row['together_ms']:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ("objects", "together ms/frame", "session each ms/frame", "ratio", "one session ms/frame", "ratio")
+    return table(head, rows)
+
+
+def length(result: Result) -> list[str]:
+    """Peak and pace by length."""
+    rows = [
+        [row["frames"], f"{row['peak_mib']:.0f}", *(f"{row[key]:.1f}" for key in ("ms", "first_ms", "last_ms"))]
+        for row in result["rows"]
+    ]
+    head = ("frames", "peak MiB", "ms/frame", "first hundred", "last hundred")
+    return [
+        *table(head, rows),
+        "",
+        f"Peak memory grows by {result['peak_growth']:.1%} from the shortest to the longest.",
+    ]
+
+
+def live(result: Result) -> list[str]:
+    """Pushing and asking."""
+    rows = [
+        [
+            row["objects"],
+            f"{row['frames_per_second']:.1f}",
+            f"{row['frames_per_second_with_questions']:.1f}",
+            ms(row["first_token_seconds"]),
+            ms(row["answer_seconds"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = ("objects followed", "frames/s pushed", "questions counted in", "first token ms", "answer ms")
+    return [f"{capital(result['model'])}.", "", *table(head, rows)]
+
+
+def decode(result: Result) -> list[str]:
+    """Both loops over each clip."""
+    rows = [
+        [
+            row["clip"],
+            f"{row['size'][1]} x {row['size'][0]}",
+            row["frames"],
+            f"{row['clip_frames_per_second']:.0f}",
+            f"{row['bare_frames_per_second']:.0f}",
+            f"{row['ratio']:.2f}",
+            ms(row["clip_open_seconds"]),
+            ms(row["bare_open_seconds"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = ("clip", "size", "frames", "Clip.stream frames/s", "PyAV frames/s", "ratio", "open ms", "PyAV open ms")
+    return table(head, rows)
+
+
+def startup(result: Result) -> list[str]:
+    """Whole processes."""
+    rows = [[row["what"], f"{1000 * row['seconds']['min']:.0f}", ms(row["seconds"])] for row in result["rows"]]
+    return [f"`sama.load` loads the {result['model']}.", "", *table(("process", "shortest ms", "median ms"), rows)]
+
+
+def real_size(result: Result) -> list[str]:
+    """Turns of each size, then the tracker."""
+    chats = [
+        [
+            chat["preset"],
+            f"{chat['parameters'] / 1e6:,.0f} M",
+            row["turn"],
+            f"{row['seconds']['median']:.3g}",
+            f"{row['first_token_seconds']['median']:.3g}",
+            row["vision_frames"],
+            row["segmenter_frames"],
+            row["prefill_tokens"],
+        ]
+        for chat in result["chats"]
+        for row in chat["rows"]
+    ]
+    tracks = [
+        [
+            row["way"],
+            row["objects"],
+            f"{row['frames_per_second']:.3g}",
+            f"{1000 * row['seconds_per_frame']['median']:.4g}",
+        ]
+        for row in result["tracks"]
+    ]
+    head = (
+        "model",
+        "parameters",
+        "turn",
+        "seconds",
+        "first token s",
+        "tower frames",
+        "SAM 2 frames",
+        "prefilled tokens",
+    )
+    frames = result["arguments"]["frames"]
+    return [
+        f"{frames} frames, {result['arguments']['dtype']}; tracker of SAM 2.1 {result['arguments']['segmenter']}.",
+        "",
+        *(table(head, chats) if chats else ()),
+        "",
+        *(table(("tracker", "objects", "frames/s", "ms/frame"), tracks) if tracks else ()),
+    ]
+
+
+TABLES: dict[str, Callable[[Result], list[str]]] = {
+    "turns": turns,
+    "objects": objects,
+    "length": length,
+    "live": live,
+    "decode": decode,
+    "startup": startup,
+    "real_size": real_size,
+}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """A Markdown table, all columns but the first to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return ["| " + " | ".join(map(str, row)) + " |" for row in (head, rule, *rows)]
+
+
+def ms(seconds: Mapping[str, float]) -> str:
+    """The median in milliseconds."""
+    return f"{1000 * seconds['median']:,.3g}" if seconds["median"] < 0.1 else f"{1000 * seconds['median']:,.0f}"
+
+
+def capital(text: str) -> str:
+    """The text as a sentence begins."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,237 @@
+"""The stages that talk: what they show is what a conversation shows, and every part they train is reached."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from sama_video.chat.frames import FrameChooser
+from sama_video.data.synthetic.wording import VOCABULARY
+from sama_video.data.synthetic.world import sample_scene
+from sama_video.dialogue.markup import IMAGE_CONTEXT
+from sama_video.model.grounding import GroundingHead
+from sama_video.model.presets import preset_config
+from sama_video.train.config import load_recipe
+from sama_video.train.dialogues import (
+    REGION_KINDS,
+    encode_told,
+    pointed_mask,
+    tell,
+    tell_without_pictures,
+    turns_of,
+)
+from sama_video.train.stages.joint import JointStage
+from sama_video.train.stages.language import class_codes, name_classes, translate_head
+from sama_video.train.stages.refer import ReferStage
+from sama_video.train.stages.segment import SegmentStage
+from sama_video.train.stages.speak import SpeakStage
+from sama_video.train.vocabulary import make_processor, nano_tokenizers
+from sama_video.video.clip import Clip
+
+SMALL = ["speak.batch=2", "refer.batch=2", "joint.batch=2", "refer.turns=6", "joint.turns=6", "joint.text_share=0"]
+ALWAYS_LATE = {"kinds": {"attribute": 1.0, "what": 1.0, "segment_text": 1.0}, "late_share": 1.0}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return load_recipe("nano", [*SMALL, "refer.evaluation_scenes=2", "joint.evaluation_scenes=2"])
+
+
+@pytest.fixture(scope="module")
+def config():
+    return preset_config("nano")
+
+
+@pytest.fixture(scope="module")
+def processor(config):
+    return make_processor(config)
+
+
+def _told(config, seed, num_turns=6, **settings):
+    return tell(np.random.default_rng(seed), sample_scene(seed), config, num_turns, **settings)
+
+
+# words
+
+
+def test_every_word_of_the_language_is_one_token(processor):
+    for word in VOCABULARY:
+        assert len(processor.tokenizer.encode(word)) == 1
+        assert len(processor.tokenizer.encode(f" {word}")) == 1
+        assert len(processor.qformer_tokenizer.encode(word, add_special_tokens=False)) == 1
+
+
+def test_tokenizers_fit_the_model_and_come_out_the_same_again(config, processor):
+    first, second = nano_tokenizers(), nano_tokenizers.__wrapped__()
+    for one, other in zip(first, second, strict=True):
+        assert one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
+    assert len(processor.tokenizer) <= config.text_config.vocab_size
+    assert len(processor.qformer_tokenizer) <= config.aggregator_config.vocab_size
+
+
+# layout
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_frames_are_chosen_as_a_conversation_chooses_them(config, seed):
+    told = _told(config, seed, **ALWAYS_LATE)
+    clip = Clip.from_frames(told.clip.frames[list(told.context)], times=told.clip.times[list(told.context)])
+    whole = FrameChooser(config, clip).whole
+    assert [told.context[i] for i in whole.dense] == list(told.dense)
+    shown = set()
+    for index, spec in enumerate(told.specs):
+        wanted = (set(told.dense) if index == 0 else set()) | {region.frame_position for region in spec.regions}
+        assert set(spec.dense_positions) == wanted - shown
+        assert list(spec.dense_positions) == sorted(spec.dense_positions)
+        assert spec.dense_times == tuple(told.clip.times[list(spec.dense_positions)])
+        shown |= wanted
+
+
+def test_a_frame_that_is_not_shown_is_pointed_at_when_asked_for(config):
+    later = [_told(config, seed, **ALWAYS_LATE).specs[1:] for seed in range(8)]
+    assert any(spec.dense_positions for specs in later for spec in specs)
+
+
+def test_region_dialogues_show_no_frame_in_full(config, processor):
+    told = _told(config, 1, kinds=REGION_KINDS, region_only=True)
+    assert all(spec.dense_positions == () for spec in told.specs)
+    row = encode_told(processor, told)
+    per_turn = len(told.context) * len(told.turns) + 2 * len(told.region_objects)
+    assert (row.input_ids == config.image_token_id).sum() == per_turn
+
+
+def test_regions_lie_on_objects_that_can_be_seen(config):
+    for seed in range(10):
+        told = _told(config, seed, kinds={"attribute": 1.0}, late_share=0.5)
+        regions = [region for spec in told.specs for region in spec.regions]
+        for region, object_idx in zip(regions, told.region_objects, strict=True):
+            true = told.clip.masks[object_idx, region.frame_position]
+            assert true.any()
+            assert (region.mask & true).any()
+
+
+def test_pointed_masks_are_never_empty():
+    speck = np.zeros((16, 16), bool)
+    speck[5, 5] = True
+    assert all(pointed_mask(np.random.default_rng(seed), speck).any() for seed in range(30))
+
+
+def test_labels_are_the_answers_and_their_end(config, processor):
+    told = _told(config, 2)
+    row = encode_told(processor, told)
+    turns = turns_of(row.labels)
+    for index, turn in enumerate(told.turns):
+        assert processor.tokenizer.decode(row.labels[turns == index]) == f"{turn.answer}<|im_end|>"
+
+
+def test_rows_hold_a_placeholder_for_every_feature(config, processor):
+    told = _told(config, 3, late_share=1.0)
+    row = encode_told(processor, told)
+    text = processor.tokenizer.decode(row.input_ids)
+    blocks = [len(match) // len(IMAGE_CONTEXT) for match in re.findall(f"<img>((?:{IMAGE_CONTEXT})+)</img>", text)]
+    assert blocks == [config.tokens_per_side**2] * sum(len(spec.dense_positions) for spec in told.specs)
+
+
+# stages
+
+
+def _silent(stage, batch):
+    """Names of trained parameters that the loss of a batch does not reach."""
+    stage.zero_grad(set_to_none=True)
+    loss, logs = stage(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(np.isfinite(value) for value in logs.values())
+    return {name for name, p in stage.named_parameters() if p.requires_grad and p.grad is None}
+
+
+def test_speak_trains_decoder_and_grounding_head_alone(run):
+    stage = SpeakStage(run)
+    batch = stage.batch(np.random.default_rng(0))
+    silent = _silent(stage, batch)
+    assert {name.split(".")[0] for name in silent} <= {"cell_head", "place_head", "centre_head"}
+    moved = {name.split(".")[2] for name, p in stage.named_parameters() if p.grad is not None}
+    assert moved == {"language_model", "grounding_head"}
+    assert {name.split(".")[0] for name in stage.result()} == {"language_model", "grounding_head"}
+
+
+def test_speak_learns_only_answers_that_name_their_object(run):
+    stage, rng = SpeakStage(run), np.random.default_rng(1)
+    scene = sample_scene(7)
+    turns = tell_without_pictures(rng, scene, 6)
+    batch = stage.stack_text([(scene, turns)])
+    learnt = batch.labels[0][batch.labels[0] != -100]
+    said = stage.processor.tokenizer.decode(learnt)
+    assert " moves " not in said
+    assert len(batch.seg_classes) == sum(len(turn.seg_objects) for turn in turns)
+
+
+@pytest.fixture(scope="module")
+def joint(run):
+    torch.manual_seed(0)
+    segment, refer = SegmentStage(run), ReferStage(run)
+    stage = JointStage(run)
+    results = {"segment": segment.result(), "track": {}, "see": {}, "refer": refer.result()}
+    spoken = refer.sama.model.grounding_head(torch.ones(1, stage.config.text_config.hidden_size))
+    stage.start(results)
+    return stage, segment, spoken
+
+
+def test_refer_reaches_every_part_it_hands_on(run):
+    stage = ReferStage(run)
+    batch = stage.stack_seen([_told(stage.config, seed) for seed in (1, 2)])
+    silent = _silent(stage, batch)
+    # The decoder's tokens see the first query's position and the question; nothing asks for the class table's first row
+    assert silent == set()
+    assert stage.sama.model.vision_tower.embeddings.cls_token.grad is None
+
+
+def test_refer_accepts_a_batch_without_segs_and_regions(run):
+    stage = ReferStage(run)
+    batch = stage.stack_seen([_told(stage.config, 4, kinds={"absent": 1.0}, num_turns=2)])
+    assert len(batch.seg_classes) == 0
+    loss, _ = stage(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_joint_starts_where_the_prompts_of_the_segmenter_are(joint):
+    stage, segment, spoken = joint
+    assert torch.equal(stage.attribute_prompts.tables[0].weight, segment.attribute_prompts.tables[0].weight)
+    said = stage.sama.model.grounding_head(torch.ones(1, stage.config.text_config.hidden_size))
+    assert not torch.allclose(said, spoken)
+
+
+def test_joint_trains_the_mask_decoder_and_not_the_image_encoder(joint):
+    stage, *_ = joint
+    told = [_told(stage.config, seed, kinds={"segment_text": 1.0, "attribute": 1.0}) for seed in (1, 2)]
+    silent = _silent(stage, stage.stack_seen(told, np.random.default_rng(0)))
+    assert {name.rsplit(".", 2)[-3] for name in silent if "mask_decoder" not in name} == set()
+    segmenter = stage.sama.model.segmenter
+    assert segmenter.mask_decoder.output_hypernetworks_mlps[1].proj_in.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in segmenter.vision_encoder.parameters())
+    rates = [group.learning_rate for group in stage.parameter_groups()]
+    assert rates == [stage.language_settings.learning_rate, stage.language_settings.decoder_learning_rate]
+
+
+def test_joint_scores_answers_and_masks(joint):
+    stage, *_ = joint
+    scores = stage.evaluate()
+    assert {"mask_iou", "mask_presence", "distillation"} <= set(scores)
+    assert all(np.isfinite(value) for value in scores.values())
+
+
+def test_a_head_is_translated_exactly_between_sums_of_class_codes():
+    torch.manual_seed(0)
+    head, names = GroundingHead(32, 16), name_classes()
+    codes, prompts = class_codes(16), torch.randn(16, 16)
+    colors, shapes = codes.split((9, 7))
+    spoken = colors[names[:, 0]] + shapes[names[:, 1]]
+    other_colors, other_shapes = prompts.split((9, 7))
+    wanted = other_colors[names[:, 0]] + other_shapes[names[:, 1]]
+    head.linear_2.weight.data.zero_()
+    for target, answer in zip(spoken[:5], wanted[:5], strict=True):
+        head.linear_2.bias.data.copy_(target)
+        translate_head(head, spoken, wanted)
+        assert torch.allclose(head(torch.zeros(1, 32))[0], answer, atol=1e-3)
