@@ -137,8 +137,19 @@ def test_the_interactive_prompt_points_asks_and_forgets(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str, clip: str, tmp_path: Path
 ) -> None:
     lines = iter(
-        ["/help", "/click 0 11 13", "What is <region>?", "/objects", "/forget obj1", "/objects", "/click 99 1 1"]
-        + ["/nonsense", "What is <region>?", f"/save {tmp_path / 'saved'}", "/quit"]
+        (
+            "/help",
+            "/click 0 11 13",
+            "What is <region>?",
+            "/objects",
+            "/forget obj1",
+            "/objects",
+            "/click 99 1 1",
+            "/nonsense",
+            "What is <region>?",
+            f"/save {tmp_path / 'saved'}",
+            "/quit",
+        )
     )
     monkeypatch.setattr("builtins.input", lambda _prompt: next(lines))
     code, out, err = run(capsys, "chat", clip, "--model", model)

@@ -70,7 +70,13 @@ def test_model_options_come_as_one_value() -> None:
 
 def test_model_options_leave_unset_what_the_caller_left_unset() -> None:
     options = ModelOptions()
-    assert options.load_arguments() == {"device": None, "dtype": None, "quantize": None, "protocol": "consistent"}
+    assert options.load_arguments() == {
+        "device": None,
+        "dtype": None,
+        "quantize": None,
+        "protocol": "consistent",
+        "seed": 0,
+    }
     assert options.chat_arguments() == {}
     assert ModelOptions(max_frames=8).chat_arguments() == {"max_frames": 8}
 

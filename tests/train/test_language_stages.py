@@ -5,14 +5,18 @@ import re
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from sama_video.chat.frames import FrameChooser
+from sama_video.chat.loading import load
 from sama_video.data.synthetic.wording import VOCABULARY
 from sama_video.data.synthetic.world import sample_scene
 from sama_video.dialogue.markup import IMAGE_CONTEXT
+from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
 from sama_video.model.presets import preset_config
-from sama_video.train.config import load_recipe
+from sama_video.train.config import load_recipe, to_yaml
 from sama_video.train.dialogues import (
     REGION_KINDS,
     encode_told,
@@ -21,15 +25,26 @@ from sama_video.train.dialogues import (
     tell_without_pictures,
     turns_of,
 )
+from sama_video.train.engine import RunFolder
+from sama_video.train.export import command, export
 from sama_video.train.stages.joint import JointStage
 from sama_video.train.stages.language import class_codes, name_classes, translate_head
 from sama_video.train.stages.refer import ReferStage
+from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
 from sama_video.train.stages.speak import SpeakStage
 from sama_video.train.vocabulary import make_processor, nano_tokenizers
 from sama_video.video.clip import Clip
 
-SMALL = ["speak.batch=2", "refer.batch=2", "joint.batch=2", "refer.turns=6", "joint.turns=6", "joint.text_share=0"]
+SMALL = [
+    "speak.batch=2",
+    "refer.batch=2",
+    "joint.batch=2",
+    "refer.turns=6",
+    "joint.turns=6",
+    "joint.text_share=0",
+    "joint.mask_share=1",
+]
 ALWAYS_LATE = {"kinds": {"attribute": 1.0, "what": 1.0, "segment_text": 1.0}, "late_share": 1.0}
 
 
@@ -235,3 +250,29 @@ def test_a_head_is_translated_exactly_between_sums_of_class_codes():
         head.linear_2.bias.data.copy_(target)
         translate_head(head, spoken, wanted)
         assert torch.allclose(head(torch.zeros(1, 32))[0], answer, atol=1e-3)
+
+
+# the finished model
+
+
+def test_what_the_stages_leave_makes_a_model_that_loads(run, joint, tmp_path):
+    stage, segment, _ = joint
+    results = {"segment": segment.result(), "see": SeeStage(run).result(), "refer": ReferStage(run).result()}
+    for name, weights in {**results, "joint": stage.result()}.items():
+        (tmp_path / "run" / "stages" / name).mkdir(parents=True)
+        save_file(weights, tmp_path / "run" / "stages" / name / "final.safetensors")
+    (tmp_path / "run" / "recipe.yaml").write_text(to_yaml(run))
+    done = CliRunner().invoke(command, [str(tmp_path / "run"), str(tmp_path / "model")])
+    assert done.exit_code == 0, done.output
+    assert sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file()) < 40e6
+    loaded = load(tmp_path / "model", device="cpu")
+    taught = stage.result()["grounding_head.linear_2.weight"]
+    assert torch.allclose(loaded.model.model.grounding_head.linear_2.weight, taught, rtol=1e-3, atol=1e-3)
+    assert "joint" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_run_without_a_trained_part_makes_no_model(run, tmp_path):
+    (tmp_path / "stages" / "see").mkdir(parents=True)
+    save_file(SeeStage(run).result(), tmp_path / "stages" / "see" / "final.safetensors")
+    with pytest.raises(CheckpointError, match="no finished stage trained .*language_model"):
+        export(run, RunFolder(tmp_path), None, tmp_path / "model", command="")

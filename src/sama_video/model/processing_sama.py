@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -100,7 +100,9 @@ class SamaProcessor(ProcessorMixin):
 
     tokenizer: Any
     qformer_tokenizer: Any
+    settings: dict[str, Any]
 
+    @no_type_check  # a checker's wrapper would hide the names of the arguments, which `from_pretrained` goes by
     def __init__(self, tokenizer: Any, qformer_tokenizer: Any = None, settings: dict[str, Any] | None = None) -> None:
         self.settings = dict(settings or {})
         super().__init__(tokenizer, qformer_tokenizer)

@@ -28,6 +28,8 @@ from sama_video.video.clip import Clip
 
 FPS = 24
 _LEAST_AREA = 60
+_ATTRIBUTE = "attribute"
+_ALL_ATTRIBUTES = "one attribute"
 _DISC_SHARE = 1 / 8
 """Radius of the disc that the click baseline takes for the object, in sides of the picture."""
 
@@ -67,7 +69,10 @@ def evaluate(model: LoadedModel, clips: int, seed: int) -> dict[str, Figure]:
         rng = np.random.default_rng([seed, number])
         scene = held_out_scene(f"evaluation {seed}", number)
         outcomes += ask_about(model, render(scene, frame_times(scene.seconds, num_frames=None, fps=FPS)), rng)
-    return {name: _figure([each for each in outcomes if each.name == name]) for name in _names(outcomes)}
+    names = sorted({each.name for each in outcomes})
+    figures = {name: _figure([each for each in outcomes if each.name == name]) for name in names}
+    singles = [figure for name, figure in figures.items() if name.startswith(_ATTRIBUTE)]
+    return ({_ALL_ATTRIBUTES: _mean_of(singles)} if singles else {}) | figures
 
 
 def ask_about(model: LoadedModel, clip: SyntheticClip, rng: np.random.Generator) -> Iterator[Outcome]:
@@ -99,10 +104,11 @@ def _ask_for_words(
     for attribute, questions in ATTRIBUTE_QUESTIONS.items():
         said = session.ask(questions[int(rng.integers(len(questions)))], [region]).text.rstrip(".").split()
         word = str(getattr(spec, attribute))
-        for name in (f"attribute {attribute}", "attribute, all"):
-            yield Outcome(name, float(bool(said) and said[-1] == word), answer=word)
+        yield Outcome(f"{_ATTRIBUTE} {attribute}", float(bool(said) and said[-1] == word), answer=word)
     wanted = f"a {spec.size} {spec.color} {spec.texture} {spec.shape}"
-    yield Outcome("all four words", float(wanted in session.ask("What is <region>?", [region]).text), answer=wanted)
+    yield Outcome(
+        "all four attributes", float(wanted in session.ask("What is <region>?", [region]).text), answer=wanted
+    )
 
 
 def _ask_for_nothing(session: ChatSession, clip: SyntheticClip, rng: np.random.Generator) -> Iterator[Outcome]:
@@ -166,8 +172,15 @@ def _majority(answers: list[str | None]) -> float | None:
     return Counter(answers).most_common(1)[0][1] / len(answers)
 
 
-def _names(outcomes: list[Outcome]) -> list[str]:
-    return sorted({each.name for each in outcomes})
+def _mean_of(figures: list[Figure]) -> Figure:
+    """One line for several: each counts by how often it was asked."""
+    counts = [figure.count for figure in figures]
+    score, baseline = (np.average(column, weights=counts) for column in zip(*map(_columns, figures), strict=True))
+    return Figure(round(float(score), 4), round(float(baseline), 4), sum(counts))
+
+
+def _columns(figure: Figure) -> tuple[float, float]:
+    return figure.score, figure.baseline or 0.0
 
 
 def table(figures: dict[str, Figure]) -> str:

@@ -1,11 +1,16 @@
-"""What the stages learnt, put together into one model that `sama_video.load` reads."""
+"""What the stages learnt, put together into one model that `sama_video.load` reads.
+
+`python -m sama_video.train.export RUN MODEL` writes the model of a finished run into a folder.
+"""
 
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from torch import Tensor
 
@@ -13,11 +18,27 @@ from sama_video.errors import CheckpointError
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import SamaProcessor
-from sama_video.train.config import STAGE_NAMES, TrainConfig, to_yaml
+from sama_video.train.config import STAGE_NAMES, TrainConfig, load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
+from sama_video.train.vocabulary import make_processor
 
-TRAINING_ONLY = ("attribute_prompts.", "coarse_head.", "fine_head.")
+TRAINING_ONLY = ("attribute_prompts.", "coarse_head.", "fine_head.", "cell_head.", "place_head.", "centre_head.")
 """Parts of stage results that no finished model holds."""
+
+
+def export_finished(run: TrainConfig, folder: RunFolder) -> Path | None:
+    """Write the model of a run into its folder once every stage has finished; `None` while one has not."""
+    if len(finished_stages(folder)) < len(STAGE_NAMES):
+        return None
+    whole = replace(run, stages=STAGE_NAMES)
+    destination = folder.path / "model"
+    export(whole, folder, make_processor(preset_config(run.preset)), destination, command=f"sama train {run.preset}")
+    return destination
+
+
+def finished_stages(folder: RunFolder) -> list[str]:
+    """Stages of a run that have their result, in the order they build on one another."""
+    return [name for name in STAGE_NAMES if (folder.stage(name) / "final.safetensors").is_file()]
 
 
 def export(run: TrainConfig, folder: RunFolder, processor: SamaProcessor, destination: Path, *, command: str) -> None:
@@ -27,7 +48,7 @@ def export(run: TrainConfig, folder: RunFolder, processor: SamaProcessor, destin
         CheckpointError: Some part of the model was trained by no finished stage.
     """
     model = SamaForConditionalGeneration(preset_config(run.preset))
-    finished = [name for name in STAGE_NAMES if (folder.stage(name) / "final.safetensors").is_file()]
+    finished = finished_stages(folder)
     fill(model, [folder.result(name) for name in finished])
     model.half().save_pretrained(destination)
     processor.save_pretrained(destination)
@@ -64,8 +85,8 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "Trained from scratch on synthetic clips only: coloured shapes that move over dim backgrounds.",
             "It knows nothing of the real world.",
             "",
-            f"Command: `{command}`, seed {run.seed}. Machine: {platform.machine()}, {torch.get_num_threads()} threads",
-            f"a process, torch {torch.__version__}. Every step sees freshly generated scenes, none twice.",
+            f"Command: `{command}`, seed {run.seed}, torch {torch.__version__} on {platform.machine()}.",
+            "Every step sees freshly generated scenes, none twice. Minutes are wall time on whatever else the machine was doing.",
             "",
             "| stage | steps | minutes | last evaluation on held-out scenes |",
             "| --- | --- | --- | --- |",
@@ -89,3 +110,18 @@ def _row(stage: str, figures: list[dict[str, Any]]) -> str:
     scores = [row["evaluation"] for row in figures if "evaluation" in row]
     shown = ", ".join(f"{name} {value:.3f}" for name, value in scores[-1].items()) if scores else ""
     return f"| {stage} | {steps} | {seconds / 60:.1f} | {shown} |"
+
+
+@click.command
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", type=click.Path(file_okay=False, path_type=Path))
+def command(run: Path, model: Path) -> None:
+    """Write the model that the finished stages in RUN make up into the folder MODEL."""
+    recipe = replace(load_recipe(run / "recipe.yaml"), stages=STAGE_NAMES)
+    processor = make_processor(preset_config(recipe.preset))
+    export(recipe, RunFolder(run), processor, model, command=f"sama train {recipe.preset}")
+    click.echo(str(model))
+
+
+if __name__ == "__main__":
+    command()

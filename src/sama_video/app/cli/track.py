@@ -32,9 +32,8 @@ def command(
 ) -> None:
     """Follow what the regions show through VIDEO, all at once."""
     if not regions:
-        raise ConfigError(
-            'sama track was given no --region; point at something, like --region \'{"frame": 0, "box": [10, 20, 60, 90]}\'.'
-        )
+        example = '--region \'{"frame": 0, "box": [10, 20, 60, 90]}\''
+        raise ConfigError(f"sama track was given no --region; point at something, like {example}.")
     folder = make_folder(out) if out is not None else None
     from sama_video.app.cli.talk import open_session
 

@@ -35,12 +35,13 @@ def command(
     """Train from RECIPE, a bundled name (nano) or a YAML file, with settings changed by key=value (see.steps=100).
 
     Stages that do not depend on one another may run as several processes on one folder: stages=[segment,track] here,
-    stages=[see] there.
+    stages=[see] there. When every stage has finished, the model is written to OUT/model.
     """
     import torch
 
     from sama_video.train.config import load_recipe
     from sama_video.train.engine import RunFolder, train
+    from sama_video.train.export import export_finished
     from sama_video.train.stages import STAGES
 
     if threads is not None:
@@ -53,8 +54,17 @@ def command(
     results = [str(RunFolder(folder).stage(name) / "final.safetensors") for name in run.stages]
     for path in results:
         output.line(path)
+    model = export_finished(run, RunFolder(folder))
+    if model is not None:
+        output.line(f"the model: {model} (sama chat VIDEO --model {model})")
     output.document(
-        {"out": str(folder), "stages": list(run.stages), "results": results, "command": shlex.join(sys.argv)}
+        {
+            "out": str(folder),
+            "stages": list(run.stages),
+            "results": results,
+            "model": None if model is None else str(model),
+            "command": shlex.join(["sama", *sys.argv[1:]]),
+        }
     )
 
 
