@@ -183,9 +183,9 @@ def ask_for_masks(question: str) -> str:
     return question if INTERLEAVED_MASKS in question else question + INTERLEAVED_REQUEST
 
 
-def ask_to_segment(expression: str) -> str:
-    """The question that asks for the mask of a referring expression."""
-    return SEGMENTATION_REQUEST.format(expression=expression.strip().removesuffix("."))
+def ask_to_segment(expression: str, request: str = SEGMENTATION_REQUEST) -> str:
+    """The question that asks for the mask of a referring expression, in the words a checkpoint was trained on."""
+    return request.format(expression=expression.strip().removesuffix("."))
 
 
 def question_from_record(question: str) -> str:

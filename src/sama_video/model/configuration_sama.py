@@ -7,6 +7,7 @@ from transformers.models.blip_2.configuration_blip_2 import Blip2QFormerConfig
 from transformers.models.internvl.configuration_internvl import InternVLVisionConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoMaskDecoderConfig
 
+from sama_video.dialogue.markup import SEGMENTATION_REQUEST
 from sama_video.errors import ConfigError
 
 REGION_SHAPES = ("box", "mask")
@@ -95,6 +96,7 @@ class SamaConfig(PreTrainedConfig):
         region_pooling: How a region is laid on the token grid: `nearest` sampling as published, or `area` shares.
         region_mask_side: Side of the square mask from which a region's shape token is made.
         region_mlp_hidden: Hidden width of the two shape MLPs.
+        segmentation_request: How a mask is asked for by a referring expression, which stands at `{expression}`.
         frame_times: Whether each dense frame block is preceded by its time as text.
         newline_after_context: Whether a newline stands between context tokens and a question with regions.
         has_original_mask_decoder: Whether a second, untouched SAM 2 mask decoder travels along for propagation.
@@ -133,6 +135,7 @@ class SamaConfig(PreTrainedConfig):
     region_pooling: str = "nearest"
     region_mask_side: int = 112
     region_mlp_hidden: int = 1024
+    segmentation_request: str = SEGMENTATION_REQUEST
     frame_times: bool = False
     newline_after_context: bool = False
     has_original_mask_decoder: bool = False

@@ -295,6 +295,7 @@ _NANO_HABITS: dict[str, Any] = {
     "tie_word_embeddings": True,
     "region_shape": "mask",
     "region_pooling": "area",
+    "segmentation_request": "Segment {expression}.",
     "frame_times": True,
     "newline_after_context": True,
     "rounded_segmenter_pixels": False,

@@ -86,7 +86,7 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "It knows nothing of the real world.",
             "",
             f"Command: `{command}`, seed {run.seed}, torch {torch.__version__} on {platform.machine()}.",
-            "Every step sees freshly generated scenes, none twice. Minutes are wall time on whatever else the machine was doing.",
+            "Every step sees freshly generated scenes, none twice. Minutes are wall time; the machine had other work.",
             "",
             "| stage | steps | minutes | last evaluation on held-out scenes |",
             "| --- | --- | --- | --- |",

@@ -22,6 +22,6 @@ def command(video: str, text: str, model_options: ModelOptions, out: Path | None
     from sama_video.dialogue.markup import ask_to_segment
 
     session = open_session(video, model_options, output)
-    answer = session.ask(ask_to_segment(text))
+    answer = session.ask(ask_to_segment(text, session.model.config.segmentation_request))
     output.line(answer.text)
     report(session, folder, output)
