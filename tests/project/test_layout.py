@@ -52,7 +52,7 @@ def test_every_room_is_known() -> None:
 
 def test_tests_mirror_the_rooms() -> None:
     folders = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert folders <= ROOMS | {"parity", "end_to_end", "fixtures", "project"}
+    assert folders <= ROOMS | {"parity", "end_to_end", "fixtures", "project", "benchmarks"}
 
 
 @each_source

@@ -275,4 +275,4 @@ def test_a_run_without_a_trained_part_makes_no_model(run, tmp_path):
     (tmp_path / "stages" / "see").mkdir(parents=True)
     save_file(SeeStage(run).result(), tmp_path / "stages" / "see" / "final.safetensors")
     with pytest.raises(CheckpointError, match="no finished stage trained .*language_model"):
-        export(run, RunFolder(tmp_path), None, tmp_path / "model", command="")
+        export(run, RunFolder(tmp_path), make_processor(preset_config(run.preset)), tmp_path / "model", command="")

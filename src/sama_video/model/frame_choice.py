@@ -56,7 +56,7 @@ def likeness(
 def best_frames(candidates: Sequence[int], scores: Sequence[float], *, count: int) -> list[int]:
     """The `count` best of some frames, sorted, no two closer than half of an even spread, where there are enough.
 
-    >>> best_frames(range(8), [0, 0, 9, 8, 0, 0, 1, 0], count=2)
+    >>> best_frames(range(8), [0.0, 0.0, 9.0, 8.0, 0.0, 0.0, 1.0, 0.0], count=2)
     [2, 6]
     """
     apart = len(candidates) // (2 * count)

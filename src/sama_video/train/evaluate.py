@@ -26,7 +26,7 @@ from sama_video.train.prompts import draw_click
 from sama_video.train.scenes import held_out_scene
 from sama_video.video.clip import Clip
 
-FPS = 24
+FPS = 24.0
 _LEAST_AREA = 60
 _ATTRIBUTE = "attribute"
 _ALL_ATTRIBUTES = "one attribute"

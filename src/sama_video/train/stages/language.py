@@ -87,7 +87,7 @@ class DialogueBatch:
     labels: Int[Tensor, "rows tokens"]
     videos: tuple[VideoInputs, ...]
     seg_classes: Int[Tensor, "segs 4"]
-    cell_labels: Int[Tensor, "frames tokens cells 4"] | None = None
+    cell_labels: Int[Tensor, "frames places cells 4"] | None = None
     centres: Float[Tensor, "regions dense 2"] | None = None
     centre_weights: Float[Tensor, "regions dense"] | None = None
     masks: MaskTargets | None = None
@@ -272,7 +272,7 @@ class LanguageStage(Stage):
         return self.seg_targets(name_classes().to(self.seg_codes.device)).var(0).mean()
 
     def dense_loss(
-        self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames tokens cells 4"]
+        self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames places cells 4"]
     ) -> Float[Tensor, ""]:
         """Attributes of every patch and the place of every token, read off the projected tokens."""
         features = features.float()
