@@ -23,7 +23,7 @@ def command(out: Path | None, output: Output) -> None:
     demo = load_demo()
     session = open_session("demo", ModelOptions(), output)
     for turn in demo.turns:
-        print_turn(session, Ask(turn.question, turn.regions, True), output)
+        print_turn(session, Ask(turn.question, turn.regions), output)
     save(session, folder, output)
     clicks = tuple(
         (prompt.object_id, prompt.region)
