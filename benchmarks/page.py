@@ -241,7 +241,7 @@ def real_size(result: Result) -> list[str]:
             row["way"],
             row["objects"],
             f"{row['frames_per_second']:.3g}",
-            f"{1000 * row['seconds_per_frame']['median']:.4g}",
+            f"{1000 * row['seconds_per_frame']['median']:,.0f}",
         ]
         for row in result["tracks"]
     ]
