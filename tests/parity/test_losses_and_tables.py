@@ -25,6 +25,9 @@ def test_losses_agree_with_the_reference(path) -> None:
         logits, golden["in.random_candidates"], golden["in.random_extra"], settings["num_points"]
     )
     sampled = losses.sample_at_points(logits, points), losses.sample_at_points(targets, points)
+    torch.testing.assert_close(points, golden["mid.point_coords"], atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(sampled[0], golden["mid.sampled_logits"], atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(sampled[1], golden["mid.sampled_targets"], atol=TOLERANCE, rtol=0)
     dense = logits.flatten(1), targets.flatten(1)
     ours = {
         "out.loss_mask": losses.point_sampled_mask_loss(*sampled),

@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,37 +5,12 @@ from hypothesis import strategies as st
 from sama_video.video import (
     sparse_indices,
     spread_dense_positions,
-    tile_grid,
     training_dense_positions,
     uniform_indices,
     window_slices,
 )
 
 lengths = st.integers(1, 3000)
-
-
-@pytest.fixture(scope="module")
-def tables(parity_dir: Path) -> dict:
-    return json.loads((parity_dir / "golden_tables.json").read_text())
-
-
-def test_sparse_indices_agree_with_the_reference(tables):
-    for num_frames, indices in tables["sparse"].items():
-        assert sparse_indices(int(num_frames)) == indices
-    for num_frames, indices in tables["sparse_max_frames_128"].items():
-        assert sparse_indices(int(num_frames), max_frames=128) == indices
-
-
-def test_training_dense_positions_agree_with_the_reference(tables):
-    for num_sparse, positions in tables["dense_positions_training"].items():
-        assert training_dense_positions(int(num_sparse)) == positions
-
-
-def test_tile_grids_agree_with_the_reference(tables):
-    for row in tables["dynamic_tiles"]:
-        columns, rows = tile_grid(row["width"], row["height"])
-        assert [columns, rows] == row["grid_cols_rows"], row
-        assert columns * rows + (columns * rows > 1) == row["num_images"]
 
 
 @given(lengths, st.integers(1, 10), st.integers(1, 64), st.integers(1, 16))
