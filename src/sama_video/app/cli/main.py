@@ -9,8 +9,6 @@ A command is a file `app/cli/NAME.py` with a `click` command called `command`, w
 """
 
 import contextlib
-import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -22,6 +20,7 @@ import click
 
 from sama_video import __version__
 from sama_video.app.cli.output import Stream
+from sama_video.app.cli.table import CommandTable, nearest
 from sama_video.errors import SamaError, SamaWarning
 
 DONE, FAILED, MISTAKE, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
@@ -41,48 +40,10 @@ COMMANDS = {
 }
 
 
-class CommandTable(click.Group):
-    """The commands by name, each imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands that this installation has, in the order of the help page."""
-        return [name for name in COMMANDS if importlib.util.find_spec(f"{__package__}.{name}") is not None]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the file of one command and give what it defines; None for a name that is none of ours."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = importlib.import_module(f"{__package__}.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands' section of the help page without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first argument names."""
-        if self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"no command {args[0]!r}{_nearest(args[0], self.list_commands(ctx))}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command that was called."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            name = ctx.invoked_subcommand
-            # Click's parser does not always say which command it was reading for.
-            if error.ctx is None and name is not None and (command := self.get_command(ctx, name)) is not None:
-                error.ctx = click.Context(command, info_name=name, parent=ctx)
-            raise
-
-
 @click.group(
     cls=CommandTable,
+    table=COMMANDS,
+    package=__package__,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
@@ -163,7 +124,7 @@ def _usage_problem(error: click.UsageError, context: click.Context) -> str:
             return f"a command is missing: {', '.join(command.list_commands(context))}"
         case click.NoSuchOption(option_name=name):
             known = [word for param in command.get_params(context) for word in param.opts if word.startswith("--")]
-            return f"no option {name}{_nearest(name, known)}"
+            return f"no option {name}{nearest(name, known)}"
         case click.MissingParameter(param=click.Parameter() as param):
             return f"{_name(param, context)} is missing"
         case click.BadParameter(param=click.Parameter() as param):
@@ -176,14 +137,6 @@ def _usage_problem(error: click.UsageError, context: click.Context) -> str:
 def _name(param: click.Parameter, context: click.Context) -> str:
     """Spell an option as it is typed, an argument as the help page shows it."""
     return param.make_metavar(context) if isinstance(param, click.Argument) else max(param.opts, key=len)
-
-
-def _nearest(given: str, known: Sequence[str]) -> str:
-    # Only on the way out with a mistake: difflib is not worth its import for a help page.
-    from difflib import get_close_matches
-
-    close = get_close_matches(given, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 @contextlib.contextmanager

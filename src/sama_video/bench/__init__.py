@@ -1,0 +1,1 @@
+"""Benchmarks: predict once, score as often as one likes, and say what a number means."""
