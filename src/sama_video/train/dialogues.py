@@ -116,9 +116,11 @@ def tell(
     return Told(clip, tuple(frames.index(i) for i in context), dense, turns, specs, region_only)
 
 
-def tell_without_pictures(rng: np.random.Generator, scene: Scene, num_turns: int) -> tuple[SyntheticTurn, ...]:
+def tell_without_pictures(
+    rng: np.random.Generator, scene: Scene, num_turns: int, kinds: Mapping[str, float] = TEXT_KINDS
+) -> tuple[SyntheticTurn, ...]:
     """A dialogue about a scene that nobody sees."""
-    return sample_dialogue(scene, rng, num_turns, TEXT_KINDS)
+    return sample_dialogue(scene, rng, num_turns, kinds)
 
 
 def encode_told(processor: SamaProcessor, told: Told) -> TrainingInputs:

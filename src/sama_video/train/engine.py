@@ -63,10 +63,10 @@ class RunFolder:
                 raise ConfigError(f"{self.path} is not empty and holds no run; choose an empty folder.")
             for name in run.stages:
                 self._check_stage(run, name, resume)
-            _write(recipe, f"# sama-video {version}\n{to_yaml(run)}".encode())
+            write_whole(recipe, f"# sama-video {version}\n{to_yaml(run)}".encode())
             for name in run.stages:
                 self.stage(name).mkdir(parents=True, exist_ok=True)
-                _write(self.stage(name) / "recipe.yaml", stage_yaml(run, name).encode())
+                write_whole(self.stage(name) / "recipe.yaml", stage_yaml(run, name).encode())
         except OSError as error:
             raise ConfigError(f"cannot write to {self.path}: {error.strerror}; choose another --out.") from error
 
@@ -125,7 +125,11 @@ def train(
 
 
 class StageRun:
-    """One stage on its way: the module, its optimiser, and the step it has reached."""
+    """One stage on its way: the module, its optimiser, and the step it has reached.
+
+    Args:
+        make: Makes the stage, where its class alone does not.
+    """
 
     def __init__(
         self,
@@ -133,6 +137,7 @@ class StageRun:
         kind: type[Stage],
         folder: RunFolder,
         *,
+        make: Callable[[TrainConfig], Stage] | None = None,
         device: str = "cpu",
         report: Report | None = None,
     ) -> None:
@@ -143,7 +148,7 @@ class StageRun:
         self.seconds = 0.0
         results = {name: folder.result(name) for name in kind.starts_from}
         torch.manual_seed(seed_of(run.seed, kind.name, -1))
-        stage = kind(run)
+        stage = (make or kind)(run)
         stage.start(results)
         self.accelerator = make_accelerator(device)
         self.stage: Stage = stage.to(self.accelerator.device)
@@ -246,7 +251,7 @@ class StageRun:
         path = self.path / "metrics.jsonl"
         if path.is_file():
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= self.step]
-            _write(path, "".join(f"{line}\n" for line in kept).encode())
+            write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _stop_at(self, batch: Any, loss: float) -> None:
         path = self.path / "bad_batch.pt"
@@ -333,7 +338,8 @@ def _step_of(line: str) -> float:
         return math.inf  # a line that a kill cut short
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     _write_with(path, lambda target: target.write_bytes(data))
 
 

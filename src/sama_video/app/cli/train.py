@@ -49,7 +49,7 @@ def command(
     run = load_recipe(recipe, overrides)
     folder = out if out is not None else Path("runs") / Path(recipe).stem
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    report = _show_line if sys.stderr.isatty() else None
+    report = show_progress if sys.stderr.isatty() else None
     train(run, folder, STAGES, version=__version__, resume=resume, device=chosen, report=report)
     results = [str(RunFolder(folder).stage(name) / "final.safetensors") for name in run.stages]
     for path in results:
@@ -68,7 +68,8 @@ def command(
     )
 
 
-def _show_line(progress: "Progress") -> None:
+def show_progress(progress: "Progress") -> None:
+    """Redraw the line that tells on a terminal how far a stage is."""
     minutes = progress.seconds / 60
     rate = progress.step / max(progress.seconds, 1e-9)
     shown = "  ".join(f"{name} {value:.3g}" for name, value in list(progress.figures.items())[:4])

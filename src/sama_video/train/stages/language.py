@@ -32,6 +32,7 @@ from sama_video.train.config import LanguageConfig, TrainConfig
 from sama_video.train.dialogues import (
     REFERRING_KINDS,
     REGION_KINDS,
+    TEXT_KINDS,
     Told,
     centre_targets,
     encode_text,
@@ -98,6 +99,8 @@ class LanguageStage(Stage):
 
     trained_parts: tuple[str, ...] = LANGUAGE_PARTS
     kinds: Mapping[str, float] = REFERRING_KINDS
+    region_kinds: Mapping[str, float] = REGION_KINDS
+    text_kinds: Mapping[str, float] = TEXT_KINDS
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
@@ -155,7 +158,7 @@ class LanguageStage(Stage):
             scene,
             self.config,
             settings.turns,
-            kinds=REGION_KINDS if region_only else self.kinds,
+            kinds=self.region_kinds if region_only else self.kinds,
             region_only=region_only,
             late_share=settings.late_frame_share,
         )
@@ -163,7 +166,9 @@ class LanguageStage(Stage):
     def text_batch(self, rng: np.random.Generator, settings: LanguageConfig) -> DialogueBatch:
         """Fresh dialogues without pictures."""
         scenes = [draw_scene(rng) for _ in range(settings.batch)]
-        return self.stack_text([(scene, tell_without_pictures(rng, scene, settings.turns)) for scene in scenes])
+        return self.stack_text(
+            [(scene, tell_without_pictures(rng, scene, settings.turns, self.text_kinds)) for scene in scenes]
+        )
 
     def stack_seen(self, dialogues: Sequence[Told], rng: np.random.Generator | None = None) -> DialogueBatch:
         """Dialogues in pictures as one batch.

@@ -32,7 +32,8 @@ class SpeakStage(LanguageStage):
         """Share of answers about named objects that are right, and how far `[SEG]` prompts are off."""
         scores, settings = Scores(), self.language_settings
         for dialogues in self.held_out(
-            settings.evaluation_scenes, lambda rng, scene: (scene, tell_without_pictures(rng, scene, settings.turns))
+            settings.evaluation_scenes,
+            lambda rng, scene: (scene, tell_without_pictures(rng, scene, settings.turns, self.text_kinds)),
         ):
             batch = self.stack_text(dialogues)
             states = self.read(self.read_pictures(batch)[0])
