@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,6 +51,31 @@ def open_video(source: VideoSource, *, fps_for_stills: float | int = 24) -> Clip
     return _open_file(VideoFile(name, path=path), fps_for_stills)
 
 
+def open_frame_files(paths: Sequence[Path], name: str, *, fps: float | int = 24) -> Clip:
+    """Make a clip of picture files, one a frame, in the order given; only the first is decoded.
+
+    Args:
+        paths: At least one file; all pictures have one size, checked as each is read.
+        name: What the clip is called in messages.
+        fps: Frames per second, for pictures have no times of their own.
+    """
+    if not paths:
+        raise VideoError(f"{name} has no frames; give at least one picture file.")
+    if not (np.isfinite(fps) and fps > 0):
+        raise VideoError(f"{name} was given {fps} frames per second; it must be above 0.")
+    images = ImageFiles(paths)
+    return Clip(
+        source=name,
+        height=images.height,
+        width=images.width,
+        times=np.arange(len(images), dtype=np.float64) / fps,
+        average_fps=float(fps),
+        last_frame_seconds=1 / fps,
+        has_audio=False,
+        frame_source=images,
+    )
+
+
 def _open_file(video: VideoFile, fps_for_stills: float | int) -> Clip:
     check_content(video)
     content = video.content if video.content is not None else video.path
@@ -88,14 +114,4 @@ def _open_image(video: VideoFile, content: bytes | Path, fps_for_stills: float |
 def _open_folder(folder: Path, name: str, fps: float | int) -> Clip:
     if not (np.isfinite(fps) and fps > 0):
         raise VideoError(f"{name} was given fps_for_stills={fps}; frames per second must be above 0.")
-    images = ImageFiles(folder_images(folder, name))
-    return Clip(
-        source=name,
-        height=images.height,
-        width=images.width,
-        times=np.arange(len(images), dtype=np.float64) / fps,
-        average_fps=float(fps),
-        last_frame_seconds=1 / fps,
-        has_audio=False,
-        frame_source=images,
-    )
+    return open_frame_files(folder_images(folder, name), name, fps=fps)

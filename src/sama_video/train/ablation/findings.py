@@ -66,8 +66,8 @@ def page(config: StudyConfig, scores: Scored) -> str:
     lines = [
         "# Ablation",
         "",
-        f"Seeds {seeds}; each training takes {config.speak_steps} steps in words alone and {config.steps} joint ones, and "
-        f"is scored on the same {config.clips} held-out clips. Perception (vision tower, projector, SAM 2) starts "
+        f"Seeds {seeds}; each training takes {config.speak_steps} steps in words alone and {config.steps} joint ones, "
+        f"and is scored on the same {config.clips} held-out clips. Perception (vision tower, projector, SAM 2) starts "
         "ready-made, all else from nothing. Intervals are 95 %, with seeds and clips drawn anew.",
         "",
         f"Grounding here: {SCORES[HEADLINE]}. Quoted: {QUOTED_FROM}; the two columns have different metrics, data and "
