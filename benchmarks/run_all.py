@@ -47,6 +47,7 @@ LARGE = ("--preset", "sama-1b", "--dtype", "bfloat16", "--frames", "64")
 JOBS = (
     Job("startup"),
     Job("decode"),
+    Job("jf"),
     Job("turns", ()),
     Job("live", ()),
     Job("objects", LARGE, ("--objects", "1", "2", "--frames", "4", "--rounds", "1"), prints_json=True),
@@ -87,7 +88,7 @@ def run(job: Job, args: argparse.Namespace) -> bool:
     if on_card and job.on_card is None:
         return True
     options = [*(job.quick if args.quick else ()), *((job.on_card or ()) if on_card and not args.quick else ())]
-    if job.name not in ("startup", "decode"):
+    if job.name not in ("startup", "decode", "jf"):
         options += ["--device", args.device]
     options += ["--threads", str(args.threads)]
     if job.name == "decode" and args.videos:

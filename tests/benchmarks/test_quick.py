@@ -15,6 +15,7 @@ ROW_KEYS = {
     "live": {"objects", "frames_per_second", "frames_per_second_with_questions", "first_token_seconds"},
     "decode": {"clip", "frames", "ratio", "clip_seconds", "bare_seconds", "clip_open_seconds"},
     "startup": {"what", "seconds"},
+    "jf": {"way"},
 }
 
 

@@ -19,6 +19,7 @@ MAX_PIXELS = 2**26
 """Masks above this are refused: a short string may claim any size, and decoding must not exhaust the memory."""
 
 _CODE_BITS = 5
+_JOINED_FRAMES = 128  # of two tracks compared at once
 _MAX_CODE_LENGTH = 6  # a run below 2**29, sign included, needs 6 characters
 
 
@@ -136,6 +137,16 @@ def difference(a: Rle, b: Rle) -> Rle:
     return {"size": [height, width], "counts": left["counts"].decode("ascii")}
 
 
+def filled_runs(track: Sequence[Rle | None], pixels: int) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " runs"]]:
+    """Where the filled runs of a track start and end, counted on through its frames of so many pixels each."""
+    visible = np.array([idx for idx, rle in enumerate(track) if rle is not None], dtype=np.int64)
+    runs, counts = unpack([rle for rle in track if rle is not None])
+    first = np.cumsum(counts) - counts
+    filled = ((np.arange(runs.size) - np.repeat(first, counts)) % 2 == 1) & (runs > 0)
+    ends = np.cumsum(runs) + np.repeat((visible - np.arange(visible.size)) * pixels, counts)
+    return (ends - runs)[filled], ends[filled]
+
+
 def track_overlaps(
     a: Sequence[Rle | None], b: Sequence[Rle | None]
 ) -> tuple[Int[np.ndarray, " frames"], Int[np.ndarray, " frames"]]:
@@ -145,20 +156,13 @@ def track_overlaps(
     """
     if len(a) != len(b):
         raise RegionError(f"tracks of {len(a)} and {len(b)} frames; give two tracks of one clip.")
-    known = [rle for rle in (*a, *b) if rle is not None]
-    if not known:
-        return np.zeros(len(a), dtype=np.int64), np.zeros(len(a), dtype=np.int64)
-    _one_size(known)
-    pixels = int(known[0]["size"][0]) * int(known[0]["size"][1])
-    starts_a, ends_a = _filled_runs(a, pixels)
-    starts_b, ends_b = _filled_runs(b, pixels)
-    shared = _covered_before(ends_a, starts_b, ends_b) - _covered_before(starts_a, starts_b, ends_b)
-
-    def by_frame(starts: Int[np.ndarray, " runs"], sizes: Int[np.ndarray, " runs"]) -> Int[np.ndarray, " frames"]:
-        return np.bincount(starts // pixels, weights=sizes, minlength=len(a)).astype(np.int64)
-
-    inside = by_frame(starts_a, shared)
-    return inside, by_frame(starts_a, ends_a - starts_a) + by_frame(starts_b, ends_b - starts_b) - inside
+    _one_size([rle for rle in (*a, *b) if rle is not None])
+    areas = [
+        _joined_overlaps(a[begin : begin + _JOINED_FRAMES], b[begin : begin + _JOINED_FRAMES])
+        for begin in range(0, len(a), _JOINED_FRAMES)
+    ]
+    shared, united = np.concatenate([np.zeros((2, 0), dtype=np.int64), *areas], axis=1)
+    return shared, united
 
 
 def fill_box(mask: Bool[np.ndarray, "*frames height width"]) -> Bool[np.ndarray, "*frames height width"]:
@@ -227,25 +231,28 @@ def _unpack(counts: str) -> Int[np.ndarray, " runs"]:
 def _unpack_all(texts: Sequence[str]) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " masks"]]:
     """Read COCO's strings: six-bit characters, five bits of number each; from the fourth run on, differences."""
     try:
-        codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+        codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)  # wraps below
     except UnicodeEncodeError:
-        codes = np.array([-1], dtype=np.int64)
-    if codes.size and (codes.min() < 0 or codes.max() > 63):
+        codes = np.array([255], dtype=np.uint8)
+    if codes.size and codes.max() > 63:
         raise RegionError("mask counts hold characters that COCO run lengths never use; give them unchanged.")
     sizes = np.array([len(text) for text in texts], dtype=np.int64)
-    complete = (codes & 0x20) == 0
+    complete = codes < 0x20
     last = np.cumsum(sizes) - 1
     if not (sizes.all() and complete[last].all()):
         raise RegionError("mask counts are cut off in the middle of a run; give the whole string.")
     ends = np.flatnonzero(complete)
-    starts = np.concatenate([[0], ends[:-1] + 1])[: ends.size]
-    lengths = ends - starts + 1
-    if lengths.size and lengths.max() > _MAX_CODE_LENGTH:
+    lengths = np.diff(ends, prepend=-1)
+    longest = lengths.max(initial=0)
+    if longest > _MAX_CODE_LENGTH:
         raise RegionError("mask counts hold a run longer than any picture; give COCO's compressed string.")
-    places = np.arange(codes.size) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & 0x1F) << (_CODE_BITS * places), starts) if starts.size else starts
-    negative = (codes[ends] & 0x10) != 0
-    values = values - np.where(negative, np.int64(1) << (_CODE_BITS * lengths), 0)
+    starts = ends - lengths + 1
+    values = (codes[starts] & 0x1F).astype(np.int64)
+    for place in range(1, longest):
+        longer = np.flatnonzero(lengths > place)
+        values[longer] |= (codes[starts[longer] + place] & 0x1F).astype(np.int64) << (_CODE_BITS * place)
+    negative = np.flatnonzero(codes[ends] & 0x10)
+    values[negative] -= np.int64(1) << (_CODE_BITS * lengths[negative])
     counts = np.diff(np.searchsorted(ends, last, side="right"), prepend=0)
     return _summed(values, counts), counts
 
@@ -253,11 +260,14 @@ def _unpack_all(texts: Sequence[str]) -> tuple[Int[np.ndarray, " runs"], Int[np.
 def _summed(values: Int[np.ndarray, " runs"], counts: Int[np.ndarray, " masks"]) -> Int[np.ndarray, " runs"]:
     """Undo the differences: in each mask, from the fourth run on, every run is stored less the one two before."""
     first = np.cumsum(counts) - counts
-    places = np.arange(values.size) - np.repeat(first, counts)
-    runs = values.copy()
-    for chain in (places % 2 == 1, (places % 2 == 0) & (places > 0)):
-        sums = np.cumsum(np.where(chain, values, 0))
-        runs[chain] = (sums - np.repeat(sums[first], counts))[chain]
+    odd = (np.arange(values.size) - np.repeat(first, counts)) & 1
+    odd_sums = np.cumsum(values * odd)
+    even_sums = np.cumsum(values) - odd_sums
+    # The first run of a mask begins no sum: the third, too, is stored as it is.
+    odd_sums -= np.repeat(odd_sums[first], counts)
+    even_sums -= np.repeat(even_sums[first], counts)
+    runs: NDArray[np.int64] = np.where(odd, odd_sums, even_sums)
+    runs[first] = values[first]
     return runs
 
 
@@ -288,16 +298,20 @@ def _checked_size(size: object) -> tuple[int, int]:
     raise RegionError(f"mask size is {size!r}; give [height, width] in pixels, at most {MAX_PIXELS} pixels together.")
 
 
-def _filled_runs(
-    track: Sequence[Rle | None], pixels: int
-) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " runs"]]:
-    """Where filled runs start and end, counted on through the frames, each of which has so many pixels."""
-    visible = np.array([idx for idx, rle in enumerate(track) if rle is not None], dtype=np.int64)
-    runs, counts = unpack([rle for rle in track if rle is not None])
-    first = np.cumsum(counts) - counts
-    filled = (np.arange(runs.size) - np.repeat(first, counts)) % 2 == 1
-    ends = np.cumsum(runs) + np.repeat((visible - np.arange(visible.size)) * pixels, counts)
-    return (ends - runs)[filled], ends[filled]
+def _joined_overlaps(a: Sequence[Rle | None], b: Sequence[Rle | None]) -> Int[np.ndarray, "2 frames"]:
+    known = [rle for rle in (*a, *b) if rle is not None]
+    if not known:
+        return np.zeros((2, len(a)), dtype=np.int64)
+    pixels = int(known[0]["size"][0]) * int(known[0]["size"][1])
+    starts_a, ends_a = filled_runs(a, pixels)
+    starts_b, ends_b = filled_runs(b, pixels)
+    shared = _covered_before(ends_a, starts_b, ends_b) - _covered_before(starts_a, starts_b, ends_b)
+
+    def by_frame(starts: Int[np.ndarray, " runs"], sizes: Int[np.ndarray, " runs"]) -> Int[np.ndarray, " frames"]:
+        return np.bincount(starts // pixels, weights=sizes, minlength=len(a)).astype(np.int64)
+
+    inside = by_frame(starts_a, shared)
+    return np.stack([inside, by_frame(starts_a, ends_a - starts_a) + by_frame(starts_b, ends_b - starts_b) - inside])
 
 
 def _covered_before(
@@ -307,7 +321,7 @@ def _covered_before(
     covered = np.concatenate([[0], np.cumsum(ends - starts)])
     begun = np.searchsorted(starts, places)
     ends_of_begun = np.concatenate([[0], ends])[begun]
-    return covered[begun] - np.maximum(ends_of_begun - places, 0)
+    return np.asarray(covered[begun] - np.maximum(ends_of_begun - places, 0))
 
 
 def _same_size(rles: Sequence[Rle]) -> None:
