@@ -22,8 +22,8 @@ FULL_STAMP := $(VENV)/.sama-full
 PINS := pyproject.toml constraints.txt
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --jaxtyping-packages=sama_video,beartype.beartype
 
-# Debian packages that some test wants; one whose program is missing skips with the reason.
-SYSTEM_PACKAGES :=
+# Programs that some test wants, each with its Debian package; a test whose program is missing skips with the reason.
+SYSTEM_PROGRAMS := java:default-jre-headless
 
 .PHONY: env demo test test-slow lint system
 .NOTPARALLEL:
@@ -65,9 +65,11 @@ $(FULL_STAMP): $(PINS) | $(BIN)/python system
 
 # Only where it can be done without a question: as root, or with a sudo that asks for no password.
 system:
-	@if [ -n "$(SYSTEM_PACKAGES)" ] && command -v apt-get >/dev/null 2>&1; then \
+	@wanted=; for pair in $(SYSTEM_PROGRAMS); do \
+	  command -v "$${pair%%:*}" >/dev/null 2>&1 || wanted="$$wanted $${pair#*:}"; \
+	done; \
+	if [ -n "$$wanted" ] && command -v apt-get >/dev/null 2>&1; then \
 	  if [ "$$(id -u)" = 0 ]; then become=; elif sudo -n true 2>/dev/null; then become="sudo -n"; else exit 0; fi; \
-	  dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1 || \
-	  { $$become apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$become apt-get install -y -qq $(SYSTEM_PACKAGES); } || \
-	  echo "could not install $(SYSTEM_PACKAGES): the tests that need them will be skipped" >&2; \
+	  { $$become apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$become apt-get install -y -qq $$wanted; } || \
+	  echo "could not install$$wanted: the tests that need them will be skipped" >&2; \
 	fi

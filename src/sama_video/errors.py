@@ -9,7 +9,8 @@
     ├── DataError                a record or data set that breaks its format
     ├── SessionError             a session that is closed, unknown or cannot be restored
     ├── DeviceError              a device, precision or quantisation this machine does not have
-    └── MissingExtraError        an optional dependency that is not installed
+    ├── MissingExtraError        an optional dependency that is not installed
+    └── in `remote`              EndpointError, AccessError and BudgetError of a language model elsewhere
 
 Each message is one line: what was given, the rule it broke, what to do next.
 """

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from tiny_model import moving_squares
+from tiny_model import filled, moving_squares
 
 import sama_video as sama
 from sama_video.chat.loading import LoadedModel
+from sama_video.chat.masks import MaskMaker
 from sama_video.dialogue.markup import IMAGE_CONTEXT, IMAGE_START
+from sama_video.regions.masklet import Masklet
+from sama_video.regions.rle import area, encode
 
 CLICK = sama.Points(frame=0, xy=[(10, 12)])
 
@@ -86,3 +89,17 @@ def test_a_restored_image_session_sees_the_same_tiles(model: LoadedModel, tmp_pa
     chat.ask("What is here?", ground=True)
     chat.save(tmp_path)
     assert model.restore(tmp_path).ask("And now?", ground=True).raw == chat.ask("And now?", ground=True).raw
+
+
+def test_a_region_on_none_of_its_frames_is_an_empty_mask_on_the_first(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = model.chat(moving_squares(40), protocol="paper", max_new_tokens=8)
+    nowhere = (None,) * 33 + (encode(filled((4, 4, 44, 30))),) + (None,) * 6
+    masklet = Masklet("obj1", 48, 64, nowhere, (None,) * 40)
+    monkeypatch.setattr(MaskMaker, "track", lambda *_: {"obj1": masklet})
+    answer = chat.ask("What is <region>?", [sama.Box(frame=33, xyxy=(4, 4, 44, 30))], ground=False)
+    frame, mask = chat.history.turns[0].regions[0]
+    assert (frame, area(mask)) == (0, 0)
+    assert answer.raw
+    assert np.isfinite(chat.history._placeholders(chat.history.turns[0]).numpy()).all()

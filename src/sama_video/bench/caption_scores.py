@@ -75,7 +75,8 @@ def _by_video(
         videos = list(dict.fromkeys(rows[place].video for place in places))
         over_videos = {name: [of_video[video][name] for video in videos] for name in known}
         measures += [
-            Measure(name, "reference", subset, mean_over_clusters(videos, found)) for name, found in over_videos.items()
+            Measure(name, "reference", subset, mean_over_clusters(videos, found), unit=unit_of(name))
+            for name, found in over_videos.items()
         ]
         tables[subset] = {
             "mean_over_videos": {"reference": {name: _mean(found) for name, found in over_videos.items()}},
@@ -118,11 +119,13 @@ def _strict_measures(
 ) -> list[Measure]:
     """Values of the corpus, which no bootstrap is made for, and means over questions, which have one."""
     of_corpus = [
-        Measure(name + OF_CORPUS if name in BY_ITEM else name, "strict", subset, value=value)
+        Measure(name + OF_CORPUS if name in BY_ITEM else name, "strict", subset, value=value, unit=unit_of(name))
         for name, value in scores.corpus.items()
     ]
     means = {name: mean_over_questions(videos, [row[name] for row in own]) for name in own[0]}
-    return of_corpus + [Measure(name + BY_QUESTION, "strict", subset, means[name]) for name in means]
+    return of_corpus + [
+        Measure(name + BY_QUESTION, "strict", subset, means[name], unit=unit_of(name)) for name in means
+    ]
 
 
 def _by_row(count: int, corpora: Sequence[Sequence[int]], scores: Sequence[CorpusScores]) -> list[dict[str, float]]:
@@ -135,7 +138,12 @@ def _by_row(count: int, corpora: Sequence[Sequence[int]], scores: Sequence[Corpu
 
 
 def _missing(missing: Mapping[str, str], mode: Mode) -> tuple[Measure, ...]:
-    return tuple(Measure(name, mode, missing=why) for name, why in missing.items())
+    return tuple(Measure(name, mode, unit=unit_of(name), missing=why) for name, why in missing.items())
+
+
+def unit_of(metric: str) -> str:
+    """CIDEr runs from 0 to 10 and is published times 100 or not; the others are shares of one."""
+    return "points" if metric == "CIDEr" else "fraction"
 
 
 def _arranged(tables: Mapping[str, Json]) -> dict[str, Json]:

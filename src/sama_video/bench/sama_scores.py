@@ -4,16 +4,19 @@ Both means stand side by side everywhere: over videos, which the published scrip
 over videos each video's recall is its own hits over its own targets; in one over questions all of them are pooled.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from sama_video.bench.measures import BY_QUESTION
+from sama_video.bench.measures import BY_QUESTION, missing, plain
 from sama_video.bench.parsing import clean_text
 from sama_video.bench.task import Json, Measure, Mode, Prediction, Row, Similarity, Track
 from sama_video.errors import DataError
 from sama_video.metrics.caption import cut_text
+from sama_video.metrics.detection import ClipTracks, TrackOverlaps, overlaps_of, precision_of_overlaps
 from sama_video.metrics.intervals import (
     Statistic,
     by_key,
@@ -36,6 +39,11 @@ RATES: Final[dict[Mode, dict[str, tuple[str, tuple[str, ...]]]]] = {
 }
 """Metrics that are sums over sums: what is above, and what is below; F1 is twice the hits over both sides together."""
 
+EXTENSION: Final = ("AP50 (extension)", "mAP (extension)")
+NO_CONFIDENCE: Final = "answers are stored without the model's confidence in each mask, by which precision ranks them"
+DETECTIONS: Final = "detections"
+"""Where a row's texts hold what average precision needs of it."""
+
 
 def grounded_row(prediction: Prediction, mode: Mode, similarity: Similarity) -> Row:
     """Score one answer of part G; it must be an answer, not a failure."""
@@ -48,7 +56,22 @@ def grounded_row(prediction: Prediction, mode: Mode, similarity: Similarity) -> 
         return _row(prediction, mode, {"miou": one.miou}, masks | sums)
     strict = strict_score(prediction.pred_tracks, prediction.gt_tracks, alike)
     values = {"miou_over_gt": strict.miou_over_gt, "miou_over_max": strict.miou_over_max}
-    return _row(prediction, mode, values, masks | {"tp": float(len(strict.matches))})
+    row = _row(prediction, mode, values, masks | {"tp": float(len(strict.matches))})
+    if len(prediction.pred_scores) < len(prediction.pred_tracks):
+        return row
+    overlaps = overlaps_of(ClipTracks(prediction.gt_tracks, prediction.pred_tracks, prediction.pred_scores))
+    detections = {"scores": overlaps.scores.tolist(), "ious": overlaps.ious.tolist(), "num_true": overlaps.num_true}
+    return replace(row, texts={**row.texts, DETECTIONS: detections})
+
+
+def precision_measures(rows: Sequence[Row], mode: Mode) -> tuple[Measure, ...]:
+    """Average precision of all masks as tracks, ranked by the model's belief in each; no published table has it."""
+    if not all(DETECTIONS in row.texts for row in rows):
+        return missing(EXTENSION, mode, NO_CONFIDENCE)
+    found = precision_of_overlaps([_overlaps(row.texts[DETECTIONS]) for row in rows])
+    if math.isnan(found.ap):
+        return missing(EXTENSION, mode, "no question has a true mask")
+    return tuple(plain(name, value, mode) for name, value in zip(EXTENSION, (found.ap50, found.ap), strict=True))
 
 
 def described_row(prediction: Prediction, mode: Mode) -> Row:
@@ -130,6 +153,12 @@ def repeat_stale_slots(slots: Sequence[Track | None]) -> tuple[Track, ...]:
     for slot in slots:
         tracks.append(tracks[-1] if slot is None else slot)
     return tuple(tracks)
+
+
+def _overlaps(detections: Mapping[str, Json]) -> TrackOverlaps:
+    scores = np.array(detections["scores"], dtype=np.float64)
+    ious = np.array(detections["ious"], dtype=np.float64).reshape(len(scores), detections["num_true"])
+    return TrackOverlaps(scores, ious, detections["num_true"])
 
 
 def _row(prediction: Prediction, mode: Mode, values: Mapping[str, float], sums: Mapping[str, float]) -> Row:

@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
+from sama_video.metrics.caption import CaptionScorer
 from sama_video.metrics.intervals import Statistic
 from sama_video.regions.rle import Rle
 from sama_video.regions.shapes import Region
@@ -95,6 +97,8 @@ class Prediction:
         part: `G` or `C` for SAMA-Bench, else the task's name.
         pred_text: The answer as the model wrote it, with its tags; None when it failed.
         pred_tracks: One track for each mask of the answer, in its order.
+        pred_scores: The model's belief in each of them; empty where it has none to give.
+        note: What was odd about the answer, such as a part of it that could not be read.
         history: Earlier turns that the model saw, question and answer.
         model_hash, data_hash: What answered and what was asked; a run whose hashes differ starts afresh.
         key: Hash of model, data, prompt, sampling and version; a line of another key is not this run's.
@@ -114,6 +118,8 @@ class Prediction:
     pred_text: str | None
     pred_phrases: tuple[str, ...] = ()
     pred_tracks: tuple[Track, ...] = ()
+    pred_scores: tuple[float, ...] = ()
+    note: str = ""
     history: tuple[tuple[str, str], ...] = ()
     frames: tuple[int, ...] = ()
     prompt: Mapping[str, Json] = field(default_factory=dict)
@@ -204,21 +210,30 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class ScoreTools:
-    """What scoring may use.
+    """What scoring may use; a `with` block ends the programs that it started.
 
     Attributes:
         similarity: Similarity of phrases.
         similarity_name: Its name, as the report gives it.
-        captions: Whether metrics of captions are wanted; they start a Java process.
+        captions: Scores captions, through Java programs that start with the first one; None where they are not wanted.
         judge: Scores of a language model by sample id and dimension, when there are any.
         judge_name: Whose scores they are.
     """
 
     similarity: Similarity
     similarity_name: str
-    captions: bool = True
+    captions: CaptionScorer | None = None
     judge: Mapping[str, Mapping[str, float]] | None = None
     judge_name: str = ""
+
+    def __enter__(self) -> "ScoreTools":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.captions is not None:
+            self.captions.close()
 
 
 class Task(ABC):
@@ -229,12 +244,14 @@ class Task(ABC):
         title: One line for people.
         version: Changes when the same files would give other samples or scores.
         headline: The metrics that a reader looks for, first in tables.
+        answering: Which of a sample's reference tracks answer the question; others serve its scores alone.
     """
 
     name: str
     title: str
     version: int = 1
     headline: tuple[str, ...] = ()
+    answering: slice = slice(None)
     modes: tuple[Mode, ...] = ("reference", "strict")
 
     @abstractmethod

@@ -50,11 +50,13 @@ class Answer:
         turn: Question, text, raw text, phrases and timing as one value.
         masklets: Masks through the clip of every object of the turn, its question's included.
         problems: What was not as it should be, in words; empty for a faultless answer.
+        segs: The object of each `[SEG]` of the raw text that was decoded, in order; None where nothing was seen.
     """
 
     turn: Turn
     masklets: LazyMasklets = field(repr=False)
     problems: tuple[str, ...] = ()
+    segs: tuple[str | None, ...] = ()
 
     @property
     def text(self) -> str:

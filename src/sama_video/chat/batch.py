@@ -34,11 +34,26 @@ def answer_batch(
         return []
     with ExitStack() as open_sessions:
         sessions = [open_sessions.enter_context(model.chat(row[0], **options)) for row in questions]
-        return _answer(sessions, [row[1:] for row in questions], ground)
+        # All objects at once and now: the sessions close with the batch.
+        return answer_sessions(sessions, [row[1:] for row in questions], ground=ground, track_regions=True)
 
 
 @torch.inference_mode()
-def _answer(sessions: list[ChatSession], asked: Sequence[tuple[Any, ...]], ground: Ground) -> list[Answer]:
+def answer_sessions(
+    sessions: Sequence[ChatSession],
+    asked: Sequence[tuple[Any, ...]],
+    *,
+    ground: Ground = "auto",
+    track_regions: bool = False,
+) -> list[Answer]:
+    """One more turn of each of several sessions, decoded in one batch.
+
+    The sessions are of one model, and none has read anything yet; turns that it adopted are read now.
+
+    Args:
+        asked: For each session `(question,)` or `(question, regions)`.
+        track_regions: Follow what the questions point at as well, not only what the answers speak of.
+    """
     began = [session.costs() for session in sessions]
     ready = [session.prepare(*question) for session, question in zip(sessions, asked, strict=True)]
     rows = [session.history.unread(question.asked) for session, question in zip(sessions, ready, strict=True)]
@@ -51,7 +66,7 @@ def _answer(sessions: list[ChatSession], asked: Sequence[tuple[Any, ...]], groun
     for session, question, row, costs, (ids, _) in zip(sessions, ready, grown, began, rows, strict=True):
         bound = session.bind(question, row, ground, num_answer_read=0)
         timing = Timing(prefill_tokens=len(ids), generated_tokens=len(row.ids))
-        session.track_all()  # now: the session closes with the batch
+        session.track_all(None if track_regions else bound.object_ids)
         answers.append(session.conclude(question, bound, timing, costs))
     return answers
 

@@ -14,6 +14,7 @@ from sama_video.dialogue.turns import Phrase
 
 NOT_VISIBLE = "not visible"
 NOT_ASKED_FOR = "masks were not asked for"
+ADOPTED = "the answer was adopted without masks"
 LAST_TOKEN = f"{SEG} was the last token, to which the published inference gives no mask"
 
 
@@ -23,6 +24,7 @@ class BoundAnswer:
 
     Attributes:
         loose_objects: Objects of `[SEG]` tokens that belong to no phrase.
+        segs: The object of each `[SEG]` that was decoded, in order; None where nothing was seen.
         problems: What was not as it should be, in words.
     """
 
@@ -31,6 +33,7 @@ class BoundAnswer:
     phrases: tuple[Phrase, ...]
     loose_objects: tuple[str, ...]
     problems: tuple[str, ...]
+    segs: tuple[str | None, ...] = ()
 
     @property
     def object_ids(self) -> tuple[str, ...]:
@@ -56,7 +59,8 @@ def bind_answer(
     told = [f"{SEG} without phrase: {outcome}" for outcome in loose.values()]
     objects = tuple(object_id for seg in parsed.loose_segs if (object_id := found.get(seg)) is not None)
     stray = tuple(problem for problem in parsed.problems if problem != f"{SEG} without phrase")
-    return BoundAnswer(raw, parsed.text, phrases, objects, (*stray, *told, *missing))
+    segs = tuple(found[seg] for seg in sorted(found))
+    return BoundAnswer(raw, parsed.text, phrases, objects, (*stray, *told, *missing), segs)
 
 
 def find_objects(

@@ -129,7 +129,7 @@ class LiveSession:
             masklets = {name: session.masklet(name) for name in answer.masklets}
             self._remember(session, masklets)
         self.dialogue = self.dialogue.and_then(answer.turn)
-        return Answer(answer.turn, MappingProxyType(masklets), answer.problems)
+        return Answer(answer.turn, MappingProxyType(masklets), answer.problems, answer.segs)
 
     def forget(self, object_id: str) -> None:
         """Stop following an object."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sama_video.chat.answer import MaskletSource
 from sama_video.chat.masks import MaskMaker
 from sama_video.chat.objects import ObjectBook, Sighting
 from sama_video.dialogue.markup import REGION_TAG, ObjectTag, RegionTag, check_tags, split_question
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import RegionError
-from sama_video.regions.rle import Rle
+from sama_video.regions.rle import Rle, encode
 from sama_video.regions.shapes import Box, Mask, ObjectRef, Points, Region, at_frame, check_region
 from sama_video.video.clip import Clip
 
@@ -71,13 +73,14 @@ class Pointing:
         """Frame and mask by which the language model sees a region.
 
         A region on one of the frames that it sees in full is seen there. A known object, and a region elsewhere, is
-        seen on the first of those frames that shows it; it is tracked to them if need be.
+        seen on the first of those frames that shows it; it is tracked to them if need be. Where none of them shows a
+        region, the published inference goes on with an empty mask on the first (spec model 6.6).
 
         Args:
             visible: Frames that the model sees in full, in order.
 
         Raises:
-            RegionError: None of them shows it.
+            RegionError: None of them shows it, and the protocol is not the published one.
         """
         region, known = prompt.region, self.book[prompt.object_id]
         frames = visible
@@ -91,6 +94,8 @@ class Pointing:
             mask = known.mask_on(frame_idx)[1]
             if mask is not None:
                 return frame_idx, mask
+        if self.masks.paper and not isinstance(region, ObjectRef):
+            return visible[0], encode(np.zeros((self.clip.height, self.clip.width), dtype=np.bool_))
         raise RegionError(
             f"{prompt.object_id} is on none of the frames the model looks at ({', '.join(map(str, visible))}); "
             "point at it on a frame that shows it, or ask with span= around one."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sama_video.chat.answer import Answer, AnswerReady, Event, MaskletReady, Masklets, TextDelta
-from sama_video.chat.binding import LAST_TOKEN, NOT_ASKED_FOR, BoundAnswer, bind_answer, find_objects
+from sama_video.chat.binding import ADOPTED, LAST_TOKEN, NOT_ASKED_FOR, BoundAnswer, bind_answer, find_objects
 from sama_video.chat.frames import FrameChooser, FrameStates
 from sama_video.chat.history import AskedTurn, History
 from sama_video.chat.masks import MaskMaker, Progress
@@ -59,8 +59,8 @@ class Costs:
 class ChatSession:
     """One conversation about one clip.
 
-    Made by `sama_video.load(...).chat(...)`. Sessions share nothing but the weights. A turn either happens whole or not
-    at all: whatever goes wrong in it, the session is as before.
+    Made by `sama_video.load(...).chat(...)`. Sessions share nothing but the weights, unless one is made by `another`. A
+    turn either happens whole or not at all: whatever goes wrong in it, the session is as before.
 
     Attributes:
         origin: The loaded model that the session talks with.
@@ -78,6 +78,7 @@ class ChatSession:
         chooser: FrameChooser,
         sampling: Sampling,
         origin: "LoadedModel",
+        states: FrameStates | None = None,
     ) -> None:
         self.origin = origin
         self.clip = clip
@@ -89,7 +90,7 @@ class ChatSession:
         self.masks = masks
         self.book = ObjectBook()
         self.pointing = Pointing(clip, masks, self.book, self)
-        self.states = FrameStates(model.model, chooser.clip, processor.vision_pixels)
+        self.states = states or FrameStates(model.model, chooser.clip, processor.vision_pixels)
         bias = 1.0 if chooser.protocol == "paper" else 0.0
         self.history = History(
             model, processor, chooser.clip, self.states, regionless_bias=bias, one_block=chooser.tiled
@@ -163,6 +164,26 @@ class ChatSession:
             answer = self.conclude(ready, bound, timing, costs)
         yield AnswerReady(answer)
 
+    def adopt(self, question: str, regions: Sequence[Region] = (), *, answer: str) -> Turn:
+        """Place a turn that was held elsewhere into the conversation, such as a reference answer.
+
+        The next turn reads it as if it had been held here. Nothing is generated or grounded: the question's regions
+        become objects, but the answer's phrases have none, so no later answer gets its masks from there.
+
+        Args:
+            answer: As a model writes it, with its marks.
+        """
+        with self._whole_turn() as costs:
+            ready = self.prepare(question, regions)
+            raw = self.processor.template.without_stop(answer).strip()
+            ids = self.processor.token_ids(self.processor.template.answer(raw))
+            if self.model.config.image_token_id in ids:
+                raise DialogueError("the answer holds the model's token for pictures; adopt it without.")
+            self.history.drop_cache()
+            self.history.close(ready.asked, ids, 0)
+            bound = bind_answer(raw, parse_answer(raw), {}, ADOPTED)
+            return self.conclude(ready, bound, Timing(), costs).turn
+
     # objects
 
     @property
@@ -227,6 +248,22 @@ class ChatSession:
         self.states.clear()
         if self.masks.tracker.cache is not None:
             self.masks.tracker.cache.clear()
+
+    def another(self) -> "ChatSession":
+        """A new conversation about the same clip, which shares what was encoded of it, and nothing that was said.
+
+        Closing either lets go of what both share; the other encodes anew what it needs.
+        """
+        return ChatSession(
+            self.model,
+            self.processor,
+            self.clip,
+            masks=self.masks,
+            chooser=self.chooser,
+            sampling=self.sampling,
+            origin=self.origin,
+            states=self.states,
+        )
 
     def __enter__(self) -> "ChatSession":
         return self
@@ -315,7 +352,7 @@ class ChatSession:
         turn = Turn(ready.text, ready.prompts, bound.text, bound.raw, bound.phrases, timing)
         self.dialogue = self.dialogue.and_then(turn)
         object_ids = tuple(dict.fromkeys((*turn.object_ids, *bound.object_ids)))
-        return Answer(turn, Masklets(self, object_ids), bound.problems)
+        return Answer(turn, Masklets(self, object_ids), bound.problems, bound.segs)
 
     def costs(self) -> Costs:
         """The counters now."""

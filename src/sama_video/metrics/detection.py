@@ -49,6 +49,19 @@ class ClipTracks:
     scores: Sequence[float]
 
 
+@dataclass(frozen=True, eq=False)
+class TrackOverlaps:
+    """One question's detected tracks, the most confident first.
+
+    Attributes:
+        ious: Of each detected track with each true one, as volumes.
+    """
+
+    scores: Float[np.ndarray, " detected"]
+    ious: Float[np.ndarray, "detected true"]
+    num_true: int
+
+
 @dataclass(frozen=True)
 class TrackPrecision:
     """Average precision over all questions; NaN where there is no true track.
@@ -92,26 +105,30 @@ def track_precision(clips: Sequence[ClipTracks]) -> TrackPrecision:
     Matching and interpolation are COCO's: in each question the most confident track takes the best true track left, and
     precision is read at 101 recalls.
     """
-    for clip in clips:
-        if len(clip.detected) != len(clip.scores):
-            raise DataError(f"{len(clip.scores)} confidences for {len(clip.detected)} tracks; give one for each.")
-    ranked = [_by_confidence(clip) for clip in clips]
-    confidences = np.concatenate([np.zeros(0), *(scores for scores, _ in ranked)])
+    return precision_of_overlaps([overlaps_of(clip) for clip in clips])
+
+
+def overlaps_of(clip: ClipTracks) -> TrackOverlaps:
+    """What average precision needs to know of one question; small, where its tracks are not."""
+    if len(clip.detected) != len(clip.scores):
+        raise DataError(f"{len(clip.scores)} confidences for {len(clip.detected)} tracks; give one for each.")
+    scores = np.asarray(clip.scores, dtype=np.float64)
+    order = np.argsort(-scores, kind="stable")
+    ious = iou_matrix([clip.detected[idx] for idx in order], clip.true, empty=0.0)
+    return TrackOverlaps(scores[order], ious, len(clip.true))
+
+
+def precision_of_overlaps(questions: Sequence[TrackOverlaps]) -> TrackPrecision:
+    """As `track_precision`, of overlaps that are known."""
+    confidences = np.concatenate([np.zeros(0), *(one.scores for one in questions)])
     pooled = np.argsort(-confidences, kind="stable")
-    num_true = sum(len(clip.true) for clip in clips)
+    num_true = sum(one.num_true for one in questions)
     precisions = {}
     for threshold in THRESHOLDS:
-        hits = np.concatenate([np.zeros(0, dtype=bool), *(_hits(ious, threshold) for _, ious in ranked)])
+        hits = np.concatenate([np.zeros(0, dtype=bool), *(_hits(one.ious, threshold) for one in questions)])
         precisions[threshold] = _average_precision(hits[pooled], num_true)
     mean = float(np.mean(list(precisions.values())))
     return TrackPrecision(mean, precisions[0.5], precisions[0.75], precisions)
-
-
-def _by_confidence(clip: ClipTracks) -> tuple[Float[np.ndarray, " detected"], Float[np.ndarray, "detected true"]]:
-    """Confidences, highest first, and the IoUs of the tracks in that order with the true ones."""
-    scores = np.asarray(clip.scores, dtype=np.float64)
-    order = np.argsort(-scores, kind="stable")
-    return scores[order], iou_matrix([clip.detected[idx] for idx in order], clip.true, empty=0.0)
 
 
 def _hits(ious: Float[np.ndarray, "detected true"], threshold: float) -> Bool[np.ndarray, " detected"]:

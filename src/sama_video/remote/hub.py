@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sama_video.errors import CheckpointError
 
-WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "qformer_tokenizer/*"]
+WANTED = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "qformer_tokenizer/*"]
 
 
 def fetch_weights(name: str) -> Path:

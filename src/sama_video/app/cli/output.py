@@ -3,10 +3,14 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import click
+
+RATE_SECONDS = 600
+"""How far back the time left is estimated from: questions about long videos take a minute each."""
 
 
 @runtime_checkable
@@ -59,6 +63,35 @@ class Output:
         with Progress(console=Console(file=sys.stderr), transient=True, redirect_stdout=False) as bar:
             task = bar.add_task(label, total=total)
             yield lambda steps: bar.advance(task, steps)
+
+    @contextlib.contextmanager
+    def tally(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Show done, total, rate and time left on stderr, if that is a terminal, and give the function that tells them.
+
+        What is done when it is told first was done before, and says nothing of the rate.
+        """
+        if not sys.stderr.isatty():
+            yield lambda done, total: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        rate = TextColumn("{task.fields[rate]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+        console = Console(file=sys.stderr)
+        with Progress(*columns, console=console, redirect_stdout=False, speed_estimate_period=RATE_SECONDS) as bar:
+            began, before = 0.0, 0
+
+            def tell(done: int, total: int) -> None:
+                nonlocal began, before
+                if not bar.task_ids:
+                    began, before = time.monotonic(), done
+                    bar.add_task(label, total=total, completed=done, rate="")
+                per_minute = 60 * (done - before) / max(time.monotonic() - began, 1e-9)
+                shown = f"{per_minute:.1f}/min" if done > before else ""
+                bar.update(bar.task_ids[0], completed=done, total=total, rate=shown)
+
+            yield tell
 
 
 def by_total(advance: Callable[[int], None]) -> Callable[[int, int], None]:

@@ -23,7 +23,10 @@ TASKS: Final[dict[str, tuple[str, str]]] = {
     "videorefer-d": ("videorefer:VideoReferD", "VideoRefer-Bench-D: descriptions of objects, judged"),
     "videorefer-q": ("videorefer:VideoReferQ", "VideoRefer-Bench-Q: multiple choice about objects"),
     "pixelqa": ("pixelqa:PixelQa", "PixelQA: point or box in, mask and letter out"),
-    "synth": ("synth:Synth", "The project's synthetic world; needs no download"),
+    "synth": ("synth:Synth", "The project's synthetic world, level 2; needs no download"),
+    "synth-1": ("synth:SynthEasy", "The project's synthetic world, level 1 (easier)"),
+    "synth-2": ("synth:SynthMiddle", "The project's synthetic world, level 2: the same as synth"),
+    "synth-3": ("synth:SynthHard", "The project's synthetic world, level 3 (harder)"),
 }
 
 

@@ -8,6 +8,7 @@ COMMANDS = {
     "list": "Name the benchmarks.",
     "check": "Tell whether a benchmark's files are all there, with counts.",
     "run": "Let a model answer a benchmark's questions; killed at any moment, it goes on where it was.",
+    "judge": "Have stored answers scored by a language model, or by overlap-1 offline.",
     "score": "Score stored answers; needs no model.",
     "report": "Write report.json, report.md and report.html of a scored run.",
     "compare": "Tell whether two runs differ, by a paired bootstrap.",
