@@ -48,6 +48,7 @@ JOBS = (
     Job("startup"),
     Job("decode"),
     Job("jf"),
+    Job("mask_index"),
     Job("turns", ()),
     Job("live", ()),
     Job("objects", LARGE, ("--objects", "1", "2", "--frames", "4", "--rounds", "1"), prints_json=True),

@@ -21,8 +21,9 @@ from sama_video.app.cli.main import main
 from sama_video.bench.figures import read_figures
 from sama_video.bench.models import Outcome
 from sama_video.bench.published import HEADING
+from sama_video.bench.report import WIDE
 from sama_video.bench.report_charts import CurvePoint, curve, interval_bar
-from sama_video.bench.report_files import read_report, write_report
+from sama_video.bench.report_files import clips_of, read_report, write_report
 from sama_video.bench.report_markdown import table
 from sama_video.bench.report_pictures import frames_to_show, illustrate, pair_colours
 from sama_video.bench.report_questions import LONGEST, pick, pieces_of, said_of
@@ -304,6 +305,51 @@ def test_worst_questions_come_first_and_the_median_ones_lie_in_the_middle(tmp_pa
     assert [one.main["strict"][1] for one in median] == [5, 6]
     every = pick(marked, ("strict",), 50)
     assert sum(len(group) for group in every.values()) == len(said)
+
+
+def test_questions_with_masks_are_picked_where_there_are_some(tmp_path: Path) -> None:
+    folder = scored(tmp_path / "run")
+    said = said_of(read_report(folder, FakeTask()), folder.predictions())
+    (picked,) = pick(said, ("strict",), 4, {said[3].sample_id}).values()
+    assert picked == (said[3],)
+    assert len([one for group in pick(said, ("strict",), 4, set()).values() for one in group]) == 4
+
+
+class ManyParts(FakeTask):
+    """Figures of more parts than a table has room for as columns, the last of them of none of its own questions."""
+
+    def summarise(self, rows, mode, tools):  # type: ignore[no-untyped-def]
+        summary = super().summarise(rows, mode, tools)
+        parts = ["even", "odd", *(f"kind {idx}" for idx in range(WIDE))]
+        return replace(
+            summary, measures=(*summary.measures, *(Measure("iou", mode, part, value=0.25) for part in parts))
+        )
+
+
+def test_many_parts_become_rows_and_only_questions_of_their_own_are_counted(tmp_path: Path) -> None:
+    folder, task = run(tmp_path / "run"), ManyParts()
+    score_run(folder, ("strict",), ToolsChoice(), 1, task=task)
+    write_report(folder, None, 0, task=task)
+    document, markdown, page = texts(folder).values()
+    assert "| even | 6 / 2 | iou 25.0 |" in markdown
+    assert "| kind 8 | — | iou 25.0 |" in markdown
+    assert '<th scope="row">odd</th><td>6 / 2</td>' in page
+    assert "questions" not in json.loads(document)["subsets"]["kind 8"]
+
+
+class Drawn(FakeTask):
+    """Its clips come from no file."""
+
+    needs_data = False
+
+
+def test_frames_are_shown_without_data_where_the_benchmark_draws_them(tmp_path: Path) -> None:
+    folder = scored(tmp_path / "run")
+    said = said_of(read_report(folder, FakeTask()), folder.predictions())
+    assert clips_of(FakeTask(), folder.run, None, said) == {}
+    assert set(clips_of(Drawn(), folder.run, None, said)) == {one.sample_id for one in said}
+    otherwise = replace(said[0], question="Which other one?")
+    assert clips_of(Drawn(), folder.run, None, [otherwise]) == {}
 
 
 def test_answers_of_a_benchmark_without_scores_are_shown_all_the_same(tmp_path: Path) -> None:

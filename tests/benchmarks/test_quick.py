@@ -16,6 +16,7 @@ ROW_KEYS = {
     "decode": {"clip", "frames", "ratio", "clip_seconds", "bare_seconds", "clip_open_seconds"},
     "startup": {"what", "seconds"},
     "jf": {"way"},
+    "mask_index": {"step", "seconds", "memory_mib"},
 }
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from sama_video.bench.figures import Figure, shown
+from sama_video.bench.figures import NOTHING, Figure, shown
 from sama_video.bench.published import HEADING, NOTE, quotations_for
 from sama_video.bench.store import Question, RunInfo, RunState
 from sama_video.bench.task import Json, Mode, Row
 
 SCHEMA: Final = "sama-report/1"
+WIDE: Final = 9
+"""Parts of a benchmark that a table can have as columns; more of them are its rows."""
 _TURN = re.compile(r"turn ([1-9][0-9]*)")
 
 
@@ -85,8 +87,13 @@ class Report:
         return tuple(one for one in self.figures if one.subset == subset and mode in (None, one.mode))
 
     def counted(self, part: str, mode: Mode) -> str:
-        """Questions and videos of a part as a reader sees them; where not all were answered, how many."""
+        """Questions and videos of a part as a reader sees them; where not all were answered, how many.
+
+        A benchmark may have figures of a kind of question that is no part of its own; the run does not count those.
+        """
         questions, videos = self.counts(part)
+        if not questions:
+            return NOTHING
         if self.state.complete:
             return f"{questions:,} / {videos:,}"
         names = {one.sample_id for one in self._asked(part)}
@@ -161,7 +168,8 @@ class Report:
     def _part(self, subset: str) -> dict[str, Json]:
         questions, videos = self.counts(subset)
         figures = {figure.name: figure.to_json() for figure in self.of(subset)}
-        return {"questions": questions, "videos": videos, "metrics": figures}
+        counts = {"questions": questions, "videos": videos} if questions else {}
+        return {**counts, "metrics": figures}
 
 
 def turn_number(subset: str) -> int:

@@ -13,7 +13,7 @@ from sama_video.bench.report import Report
 from sama_video.bench.report_html import report_html
 from sama_video.bench.report_markdown import report_markdown
 from sama_video.bench.report_pictures import OpenClip, illustrate
-from sama_video.bench.report_questions import Shown, pick, said_of
+from sama_video.bench.report_questions import Said, Shown, pick, said_of, shortened
 from sama_video.bench.store import RunFolder, RunInfo, read_predictions
 from sama_video.bench.task import Prediction, Row, Task, TaskOptions
 from sama_video.bench.tasks import load_task
@@ -40,9 +40,10 @@ def write_report(
     task = task or load_task(folder.run.task)
     report = read_report(folder, task)
     places = folder.places()
-    said = said_of(report, _without_masks(places.values()))
-    picked = pick(said, report.modes, pictured)
-    clips = clips_of(task, report.run, data, {one.sample_id for group in picked.values() for one in group})
+    texts, masked = _texts_of(places.values())
+    said = said_of(report, texts)
+    picked = pick(said, report.modes, pictured, masked)
+    clips = clips_of(task, report.run, data, [one for group in picked.values() for one in group])
     drawn: dict[str, list[Shown]] = {}
     for heading, group in picked.items():
         predictions = read_predictions(places[one.sample_id] for one in group)
@@ -101,16 +102,20 @@ def read_rows(folder: RunFolder) -> Iterator[Row]:
         )
 
 
-def clips_of(task: Task, run: RunInfo, data: Path | None, wanted: Iterable[str]) -> dict[str, OpenClip]:
-    """What opens the clips of some questions; nothing without the benchmark's files."""
-    left = set(wanted)
+def clips_of(task: Task, run: RunInfo, data: Path | None, wanted: Iterable[Said]) -> dict[str, OpenClip]:
+    """What opens the clips of some questions; nothing without the benchmark's files, where it needs any.
+
+    Args:
+        wanted: A question put otherwise under the same name is of another clip, and opens none.
+    """
+    left = {one.sample_id: one.question for one in wanted}
     found: dict[str, OpenClip] = {}
-    if data is None or not left:
+    if (data is None and task.needs_data) or not left:
         return found
     for sample in task.samples(data, options_of(run)):
-        if sample.sample_id in left:
+        if left.get(sample.sample_id) == shortened(sample.question):
             found[sample.sample_id] = sample.open_clip
-            left.remove(sample.sample_id)
+            del left[sample.sample_id]
             if not left:
                 break
     return found
@@ -133,7 +138,13 @@ def _check_scores(report: Report, folder: RunFolder) -> None:
         )
 
 
-def _without_masks(places: Iterable[LinePlace]) -> Iterator[Prediction]:
+def _texts_of(places: Iterable[LinePlace]) -> tuple[list[Prediction], frozenset[str]]:
+    """Every answer without its masks, and the names of those that have any to show, on either side."""
+    texts, masked = [], set()
     for place in places:
         with place.path.open("rb") as file:
-            yield prediction_from_json(read_line(file, place), str(place), masks=False)
+            line = read_line(file, place)
+        texts.append(prediction_from_json(line, str(place), masks=False))
+        if any(mask for side in ("gt_masks", "pred_masks") for track in line.get(side) or () for mask in track):
+            masked.add(texts[-1].sample_id)
+    return texts, frozenset(masked)

@@ -13,7 +13,7 @@ from typing import Final
 
 from sama_video.bench.figures import NOTHING, Figure, shown_unit
 from sama_video.bench.published import HEADING, NOTE, quotations_for
-from sama_video.bench.report import Report, turn_number
+from sama_video.bench.report import WIDE, Report, turn_number
 from sama_video.bench.report_charts import CurvePoint, curve, interval_bar
 from sama_video.bench.report_markdown import facts, lead
 from sama_video.bench.report_pictures import Picture
@@ -120,26 +120,54 @@ def _options(subsets: Iterable[str]) -> str:
 def _table(report: Report, mode: Mode) -> str:
     """Metrics by part of the benchmark, and beneath them what could not be measured."""
     parts = ("", *report.subsets)
-    figures = {(figure.metric, figure.subset): figure for figure in report.figures if figure.mode == mode}
-    head = "".join(f'<th scope="col">{escape(part) or "all"}</th>' for part in parts)
-    counts = "".join(f"<td>{escape(report.counted(part, mode))}</td>" for part in parts)
-    rows = "".join(
-        _row(metric, [figures.get((metric, part)) for part in parts]) for metric in report.measured(parts, mode)
-    )
+    content = (_parts_as_rows if len(parts) > WIDE else _parts_as_columns)(report, mode, parts)
     gaps = "".join(f"<li>{escape(metric)}: {escape(why)}</li>" for metric, why in report.unmeasured(mode).items())
     return (
-        f'<section data-mode="{mode}"><h2>Figures {_mode(mode)}</h2><div class="scroll" tabindex="0"><table><thead>'
-        f'<tr><th scope="col">metric</th>{head}</tr></thead><tbody>{rows}'
-        f'<tr class="counts"><th scope="row">questions / videos</th>{counts}</tr></tbody></table></div>'
+        f'<section data-mode="{mode}"><h2>Figures {_mode(mode)}</h2><div class="scroll" tabindex="0"><table>'
+        f"{content}</table></div>"
         + (f'<div class="hint">Not measured:</div><ul class="hint">{gaps}</ul>' if gaps else "")
         + "</section>"
     )
 
 
-def _row(metric: str, figures: Sequence[Figure | None]) -> str:
-    units = {figure.unit for figure in figures if figure is not None} - {"fraction"}
+def _parts_as_columns(report: Report, mode: Mode, parts: Sequence[str]) -> str:
+    figures = _figures(report, mode)
+    head = "".join(f'<th scope="col">{escape(part) or "all"}</th>' for part in parts)
+    counts = "".join(f"<td>{escape(report.counted(part, mode))}</td>" for part in parts)
+    rows = "".join(
+        f'<tr><th scope="row">{_named(metric, figures)}</th>'
+        f"{''.join(_cell(figures.get((metric, part))) for part in parts)}</tr>"
+        for metric in report.measured(parts, mode)
+    )
+    return (
+        f'<thead><tr><th scope="col">metric</th>{head}</tr></thead><tbody>{rows}'
+        f'<tr class="counts"><th scope="row">questions / videos</th>{counts}</tr></tbody>'
+    )
+
+
+def _parts_as_rows(report: Report, mode: Mode, parts: Sequence[str]) -> str:
+    figures, metrics = _figures(report, mode), report.measured(parts, mode)
+    head = "".join(f'<th scope="col">{_named(metric, figures)}</th>' for metric in metrics)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(part) or "all"}</th><td>{escape(report.counted(part, mode))}</td>'
+        f"{''.join(_cell(figures.get((metric, part))) for metric in metrics)}</tr>"
+        for part in parts
+    )
+    return (
+        '<thead><tr><th scope="col">part</th><th scope="col">questions / videos</th>'
+        f"{head}</tr></thead><tbody>{rows}</tbody>"
+    )
+
+
+def _figures(report: Report, mode: Mode) -> dict[tuple[str, str], Figure]:
+    return {(figure.metric, figure.subset): figure for figure in report.figures if figure.mode == mode}
+
+
+def _named(metric: str, figures: Mapping[tuple[str, str], Figure]) -> str:
+    """A metric's name, and its unit where that is not per cent."""
+    units = {figure.unit for (name, _), figure in figures.items() if name == metric} - {"fraction"}
     unit = f' <span class="range">{escape(", ".join(sorted(units)))}</span>' if units else ""
-    return f'<tr><th scope="row">{escape(metric)}{unit}</th>{"".join(map(_cell, figures))}</tr>'
+    return f"{escape(metric)}{unit}"
 
 
 def _cell(figure: Figure | None) -> str:
@@ -157,7 +185,7 @@ def _curves(report: Report) -> str:
 
 
 def _curves_of(report: Report, mode: Mode) -> list[str]:
-    found = {(figure.metric, figure.subset): figure for figure in report.figures if figure.mode == mode}
+    found = _figures(report, mode)
     drawable = [figure.metric for figure in report.leading if figure.mode == mode and figure.unit == "fraction"]
     charts = []
     for metric in drawable:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sama_video.bench.figures import NOTHING, Figure, shown_unit
 from sama_video.bench.published import HEADING, NOTE, quotations_for
-from sama_video.bench.report import Report
+from sama_video.bench.report import WIDE, Report
 from sama_video.bench.report_questions import Said
 from sama_video.bench.task import Mode
 
@@ -70,12 +70,23 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _figures(report: Report, mode: Mode, parts: Sequence[str]) -> str:
     found = {(figure.metric, figure.subset): figure for figure in report.figures if figure.mode == mode}
+    if len(parts) > WIDE:
+        return table(("part", "questions / videos", "figures"), [_part(report, mode, part) for part in parts])
     rows = [
         [_named(metric, found), *(_cell(found.get((metric, part))) for part in parts)]
         for metric in report.measured(parts, mode)
     ]
     rows.append(["questions / videos", *(report.counted(part, mode) for part in parts)])
     return table(["metric", *(part or "all" for part in parts)], rows)
+
+
+def _part(report: Report, mode: Mode, part: str) -> list[str]:
+    figures = [
+        f"{figure.metric} {_cell(figure)}{'' if figure.unit == 'fraction' else ' ' + figure.unit}"
+        for figure in report.of(part, mode)
+        if figure.value is not None
+    ]
+    return [part or "all", report.counted(part, mode), "; ".join(figures)]
 
 
 def _gaps(report: Report, mode: Mode) -> list[str]:

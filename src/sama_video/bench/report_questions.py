@@ -1,6 +1,6 @@
 """The questions of a run as a report shows them: texts with their phrases, scores, and the few that get pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sama_video.bench.report import Report
@@ -65,6 +65,11 @@ class Shown:
     illustration: Illustration
 
 
+def shortened(question: str) -> str:
+    """A question as far as it is shown."""
+    return question[:LONGEST]
+
+
 def pieces_of(text: str) -> tuple[Piece, ...]:
     """An answer in words and phrases, without its marks.
 
@@ -100,7 +105,7 @@ def _said(report: Report, asked: Question, prediction: Prediction | None, rows: 
     leading = {row.mode: report.main_score(row) for row in rows}
     return Said(
         *heading,
-        question=prediction.question[:LONGEST],
+        question=shortened(prediction.question),
         answer=pieces_of(prediction.pred_text or ""),
         reference=pieces_of(prediction.gt_text),
         scores={row.mode: {name: report.shown(name, value) for name, value in row.values.items()} for row in rows},
@@ -109,13 +114,19 @@ def _said(report: Report, asked: Question, prediction: Prediction | None, rows: 
     )
 
 
-def pick(said: Sequence[Said], modes: Sequence[Mode], count: int) -> dict[str, tuple[Said, ...]]:
+def pick(
+    said: Sequence[Said], modes: Sequence[Mode], count: int, masked: Collection[str] = ()
+) -> dict[str, tuple[Said, ...]]:
     """The questions to show with pictures, under headings that say why; each is picked once.
 
     Half of them are the worst, half lie around the median, by the last of the modes: `strict` where there is one, since
     what was missed costs nothing in the other. Of a benchmark whose questions have no scores, the first are shown.
+
+    Args:
+        masked: Questions that have masks to show; where there are some, only those are picked.
     """
     mode = modes[-1] if modes else None
+    said = [one for one in said if one.sample_id in masked] or said
     ranked = [one for one in said if mode in one.main]
     if mode is None or not ranked:
         answered = tuple(one for one in said if one.error is None)[:count]

@@ -244,6 +244,7 @@ class Task(ABC):
         title: One line for people.
         version: Changes when the same files would give other samples or scores.
         headline: The metrics that a reader looks for, first in tables.
+        needs_data: Whether its clips come from files that somebody else has; a drawn world needs none.
         answering: Which of a sample's reference tracks answer the question; others serve its scores alone.
     """
 
@@ -252,6 +253,7 @@ class Task(ABC):
     version: int = 1
     headline: tuple[str, ...] = ()
     answering: slice = slice(None)
+    needs_data: bool = True
     modes: tuple[Mode, ...] = ("reference", "strict")
 
     @abstractmethod

@@ -70,6 +70,7 @@ class Synth(Task):
     title = "The project's synthetic world, level 2; needs no download"
     version = WORLD_VERSION
     headline = (SCORE, "J&F", "accuracy")
+    needs_data = False
     modes: tuple[Mode, ...] = ("strict",)
     level: ClassVar[int] = 2
 

@@ -78,7 +78,7 @@ def page(config: StudyConfig, scores: Scored) -> str:
     ]
     agreed = agreement(scores)
     for name, variant in VARIANTS.items():
-        shown = _cells(apart[name]) if name in apart else "| | | "
+        shown = _cells(apart[name]) if name in apart else "| |"
         mean = f"{here[name]:.3f}" if name in here else ""
         lines.append(f"| {variant.title} | {mean} | {shown} | {agreed.get(name, '')} | {variant.quoted} |")
     lines += ["", "## All scores", "", f"| score | {' | '.join(VARIANTS)} |", f"| --- |{' --- |' * len(VARIANTS)}"]
