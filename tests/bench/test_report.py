@@ -31,7 +31,7 @@ from sama_video.bench.runner import Job, run_shard
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder
-from sama_video.bench.task import Mode, Prediction, TaskOptions
+from sama_video.bench.task import Measure, Mode, Prediction, TaskOptions
 from sama_video.bench.tasks.revos import Revos
 from sama_video.errors import DataError
 from sama_video.regions.rle import encode
@@ -321,9 +321,8 @@ class ManyParts(FakeTask):
     def summarise(self, rows, mode, tools):  # type: ignore[no-untyped-def]
         summary = super().summarise(rows, mode, tools)
         parts = ["even", "odd", *(f"kind {idx}" for idx in range(WIDE))]
-        return replace(
-            summary, measures=(*summary.measures, *(Measure("iou", mode, part, value=0.25) for part in parts))
-        )
+        measures = (Measure("iou", mode, part, value=0.25) for part in parts)
+        return replace(summary, measures=(*summary.measures, *measures))
 
 
 def test_many_parts_become_rows_and_only_questions_of_their_own_are_counted(tmp_path: Path) -> None:
