@@ -220,5 +220,7 @@ def test_the_miniatures_give_whole_submissions(
     assert next(iter(read(tmp_path / "out.zip"))) == first
     assert main([*packed, "--check", str(tmp_path / "out.zip")]) == 0
     assert told["sha256"] in capsys.readouterr().out
-    assert main(packed) == 2
+    assert main([*packed, "--out", "a.zip", "--check", "b.zip"]) == 2
+    assert main(packed) == 0
+    assert (tmp_path / "run" / "submission.zip").read_bytes() == (tmp_path / "out.zip").read_bytes()
     assert "--out ZIP" in capsys.readouterr().err
