@@ -146,7 +146,7 @@ def test_own_records_are_checked(tmp_path: Path) -> None:
 SPOILT: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "other schema": ("schema_error", lambda row: row.__setitem__("schema", "sama-record/0")),
     "no turns": ("schema_error", lambda row: row.__setitem__("turns", [])),
-    "damaged mask": ("bad_rle", lambda row: row["objects"][0]["frames"][0].__setitem__("mask", {"size": [32, 32]})),
+    "damaged mask": ("bad_rle", lambda row: row["objects"][0]["masks"].__setitem__(0, "!")),
     "clip elsewhere": ("schema_error", lambda row: row["clip"].__setitem__("path", "../a.mp4")),
     "no clip": ("missing_video", lambda row: row["clip"].__setitem__("path", "b.mp4")),
     "damaged clip": ("unreadable_video", lambda row: row["clip"].__setitem__("path", "bad.mp4")),

@@ -9,16 +9,16 @@ from tiny_sama import MEVIS, MEVIS_MASKS, RECORDS, TinySama, write_json
 
 from sama_video.app.cli.main import main
 from sama_video.data import preparing
-from sama_video.data.counting import COUNTERS
 from sama_video.data.findings import Findings
 from sama_video.data.mask_files import open_mask_file
-from sama_video.data.preparing import data_set, data_sets, find_parts, index_masks, locate, mask_bytes
+from sama_video.data.preparing import READERS, data_set, data_sets, find_parts, index_masks, locate, mask_bytes
 from sama_video.data.sources.sama import BENCHMARK_MASKS, TRAINING_MASKS
 from sama_video.errors import ConfigError
 
 ASKED_FOR = {
     *("sama239k", "mevis", "lvvis", "ref-youtube-vos", "sa-v", "vidstg", "revos", "ref-sav", "ref-davis17"),
     *("refcoco", "refcoco+", "refcocog", "gcg", "chat-univi", "llava", "osprey", "sama-bench", "videorefer"),
+    "videorefer-700k",
 }
 
 
@@ -50,7 +50,7 @@ def test_every_set_says_what_from_whom_under_which_terms_and_where_to() -> None:
             assert not fetch.into.startswith(("/", ".."))
         for part in one.parts:
             assert part.needs, one.name
-            assert part.reader is None or part.reader in COUNTERS
+            assert part.reader is None or part.reader in READERS
 
 
 def test_licences_are_those_that_the_publishers_state() -> None:
@@ -157,13 +157,15 @@ def test_part_is_looked_at_alone(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert run(capsys, "lvvis", "--data", tmp_path)[0] == 2
 
 
-def test_entries_are_counted_where_no_reader_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_entries_are_counted_beside_what_can_be_used(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     root = tmp_path / "video_datas/chat_univi"
     write_json(root / "video_chat.json", [{"id": 1}, {"id": 2}])
     (root / "Activity_Videos").mkdir()
     (root / "Activity_Videos" / "a.mp4").touch()
     code, out, _ = run(capsys, "chat-univi", "--data", tmp_path, "--json")
-    assert (code, json.loads(out)["parts"][0]["counts"]) == (0, {"entries of video_chat.json": 2, "videos": 1})
+    document = json.loads(out)
+    counts = {"conversations": 0, "turns": 0, "entries of video_chat.json": 2}
+    assert (code, document["parts"][0]["counts"], document["faults"]) == (0, counts, {"missing_key": 2})
 
 
 def test_large_mask_dictionary_gets_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +200,7 @@ def test_name_is_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     ("name", "counts"),
     [
         ("sama239k", [{"records": 12, "turns": 37, "descriptions": 31, "tracks": 31}]),
-        ("sa-v", [{"videos": 2}]),
+        ("sa-v", [{"videos": 2, "masklets": 5}]),
         ("revos", [{"videos": 2, "expressions": 6, "tracks": 5}, {"videos": 1, "expressions": 3, "tracks": 2}]),
         ("ref-davis17", [{"videos": 1, "expressions": 8, "tracks": 8}, {"videos": 2, "expressions": 16, "tracks": 16}]),
         ("ref-sav", [{"videos": 2, "expressions": 5, "tracks": 5}]),
@@ -237,3 +239,48 @@ def test_benchmark_miniatures(
     assert code == (2 if missing else 0)
     if name == "sama-bench":
         assert document["parts"][0]["counts"] == {"records": 8, "turns": 25, "descriptions": 25, "tracks": 26}
+
+
+# Sets of conversations, grounded captions and annotated videos
+
+
+def talk(*texts: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[idx % 2], "value": text} for idx, text in enumerate(texts)]
+
+
+def test_conversations_are_counted_and_a_missing_picture_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "llava_data"
+    said = talk("<image>\nWhat is it?", "Green.", "Sure?", "Yes.")
+    rows = [{"id": "a", "image": "1.png", "conversations": said}, {"conversations": talk("One and one?", "Two.")}]
+    write_json(root / "LLaVA-Instruct-150K" / "llava_v1_5_mix665k.json", rows)
+    (root / "llava_images").mkdir()
+    (root / "llava_images" / "1.png").touch()
+    code, out, err = run(capsys, "llava", "--data", tmp_path, "--json")
+    (part,) = json.loads(out)["parts"]
+    assert (code, err) == (0, "")
+    assert part["counts"] == {
+        "conversations": 2,
+        "turns": 3,
+        "of them without a picture": 1,
+        "entries of llava_v1_5_mix665k.json": 2,
+    }
+    (root / "llava_images" / "1.png").rename(root / "llava_images" / "2.png")
+    code, _, err = run(capsys, "llava", "--data", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "missing_frame 1" in err
+
+
+def test_every_set_of_the_mix_has_a_reader() -> None:
+    for name in ("chat-univi", "llava", "osprey", "gcg", "videorefer-700k", "sa-v", "vidstg"):
+        assert any(part.reader in READERS for part in data_set(name).parts), name
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_an_empty_folder_is_counted_as_nothing_or_one_fault(reader: str, tmp_path: Path) -> None:
+    part = preparing.Part("train" if "captions" not in reader else "grandf", (".",), ("x",), reader=reader)
+    findings = Findings()
+    counts = preparing.count_part(preparing.Found(part, tmp_path, ("x",), ()), tmp_path, findings, lambda _: None)
+    assert set(counts.values()) <= {0}
+    assert set(findings.faults) <= {"missing_file", "missing_video"}

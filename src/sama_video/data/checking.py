@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-from sama_video.data.clips import safe_path
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.json_items import BOM, iterate_object, missing_file, note_bom, parse
 from sama_video.data.records import DialogueRecord, FileClip
@@ -28,7 +27,6 @@ from sama_video.data.sources.sama import every_record
 from sama_video.data.sources.sama_samples import dialogue_samples
 from sama_video.data.sources.verified import verified_expressions, verified_record
 from sama_video.errors import DataError, RegionError, SamaError, SamaWarning, VideoError
-from sama_video.video.reader import open_video
 
 Advance: TypeAlias = Callable[[int], None]
 """Told after each record, video or picture."""
@@ -194,33 +192,27 @@ def record_lines(path: Path, findings: Findings) -> Iterator[tuple[Place, bytes]
 def _checked_record(line: bytes, root: Path, place: Place) -> DialogueRecord:
     value = parse(line, place.file, place.record, 0)
     try:
-        record = DialogueRecord.from_json(value)
+        record = DialogueRecord.from_json(value, root)
     except SamaError as error:
         damaged = isinstance(error, RegionError) or isinstance(error.__cause__, RegionError)
         raise place.fault("bad_rle" if damaged else "schema_error", str(error)) from None
     if isinstance(record.clip, FileClip):
-        _check_clip(record.clip, root, Place(place.file, f"{place.record} ({record.record_id})"))
+        _check_clip(record.clip, Place(place.file, f"{place.record} ({record.record_id})"))
     return record
 
 
-def _check_clip(clip: FileClip, root: Path, place: Place) -> None:
-    path = safe_path(root, clip.path, place.file, place.record)
-    if not path.exists():
-        raise FaultError("missing_video", str(path), place.record, "the clip is not there")
+def _check_clip(clip: FileClip, place: Place) -> None:
+    try:
+        opened = clip.open()
+    except FaultError as error:
+        raise FaultError(error.reason, error.finding.file, place.record, error.finding.detail) from None
     with warnings.catch_warnings():
         warnings.simplefilter("error", SamaWarning)
         try:
-            opened = open_video(path)
             for _ in opened.stream():
                 pass
         except (VideoError, SamaWarning) as error:
-            raise FaultError("unreadable_video", str(path), place.record, str(error)) from None
-    if opened.num_frames != clip.num_frames:
-        detail = f"the record has {clip.num_frames} frames, the clip {opened.num_frames}"
-        raise place.fault("track_length_mismatch", detail)
-    if (opened.height, opened.width) != (clip.height, clip.width):
-        detail = f"the record is {clip.height}x{clip.width}, the clip {opened.height}x{opened.width}"
-        raise place.fault("mask_size_mismatch", detail)
+            raise FaultError("unreadable_video", opened.source, place.record, str(error)) from None
 
 
 CHECKERS: dict[Kind, Checker] = {

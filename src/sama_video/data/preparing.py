@@ -14,15 +14,19 @@ from typing import Any, Final
 
 import yaml
 
-from sama_video.data.counting import COUNTERS, Advance
+from sama_video.data.counting import COUNTERS, Advance, CountPart
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.json_items import read_items
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import open_mask_file
 from sama_video.data.mask_index import index_places
+from sama_video.data.sources.counters import COUNTERS as MORE_COUNTERS
 from sama_video.errors import ConfigError
 
 DATA_SETS: Final = Path(__file__).with_name("data_sets.yaml")
+READERS: Final[dict[str, CountPart]] = COUNTERS | MORE_COUNTERS
+"""Counts a part, by the name of its reader."""
+
 LACKS: Final = frozenset(
     {"missing_file", "missing_video", "missing_frame", "encoding_error", "json_error", "unsafe_pickle"}
 )
@@ -60,7 +64,7 @@ class Part:
         needs: Paths below that folder: `a/` is a folder that holds something, `a/*.mp4` at least one such file, `a | b`
             one of them.
         masks: Mask dictionaries, which are needed too.
-        reader: Key of `COUNTERS`; None where no reader of ours reads the part.
+        reader: Key of `READERS`; None where no reader of ours reads the part.
         entries: JSON files whose entries are counted.
         videos: Pattern of which each match is one video.
     """
@@ -209,7 +213,7 @@ def count_part(found: Found, base: Path, findings: Findings, advance: Advance) -
     part, counts = found.part, dict[str, int]()
     try:
         if part.reader is not None and found.readable:
-            counts |= COUNTERS[part.reader](found.root, base, part.name, findings, advance)
+            counts |= READERS[part.reader](found.root, base, part.name, findings, advance)
         for name in part.entries:
             path = locate(found.root, name)
             if path is not None:

@@ -4,6 +4,7 @@ All records of a folder are read, as loading reads them, and some are kept by ch
 Their frames and masks are opened one record at a time, while the page is being written.
 """
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -136,7 +137,8 @@ def write_preview(base: Path, chosen: Iterable[Candidate], preview: Preview, adv
         why = f"cannot be written ({error.strerror}); name a file in a folder of yours."
         raise ConfigError(f"--out {out} {why}") from error
     finally:
-        partial_page.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that is none has no such file to be removed
+            partial_page.unlink()
 
 
 def _write(page: IO[str], base: Path, chosen: Iterable[Candidate], preview: Preview, advance: Advance) -> None:

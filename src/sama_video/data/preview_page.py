@@ -43,7 +43,8 @@ def page_parts(title: str, lead: str, left_out: Sequence[Finding], counts: Mappi
 
 def card(number: int, subject: Subject, strip: Strip) -> str:
     """One record."""
-    known = {"": subject.layout, "source ": subject.source, "licence: ": subject.licence, "clip: ": strip.facts}
+    known = {"": subject.layout, "source ": subject.source, "licence: ": subject.licence}
+    known |= {"task: ": subject.task, "clip: ": strip.facts}
     where = " · ".join(f"<bdi>{_safe(name + value, 400)}</bdi>" for name, value in known.items() if value)
     if subject.open_clip is None:
         kind, content = "card dropped", element("p", "dropped: nothing of this record can be used", "problem")
@@ -105,8 +106,10 @@ def _said(subject: Subject) -> str:
 
 def _exchange(turn: Exchange, objects: Sequence[SeenObject]) -> str:
     question, answer = (_words(words, objects) for words in (turn.question, turn.answer))
+    moments = f' <span class="hint">({_safe(turn.moments)})</span>' if turn.moments else ""
     return (
-        f'<dt>Q {turn.number}</dt><dd dir="auto">{question}</dd><dt>A</dt><dd class="answer" dir="auto">{answer}</dd>'
+        f'<dt>Q {turn.number}</dt><dd dir="auto">{question}{moments}</dd>'
+        f'<dt>A</dt><dd class="answer" dir="auto">{answer}</dd>'
     )
 
 

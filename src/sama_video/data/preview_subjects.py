@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from sama_video.data.clips import ClipOnDisk, FrameClip, safe_path
+from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.findings import FaultError, Finding, Place
 from sama_video.data.json_items import parse
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import Track
-from sama_video.data.records import DialogueRecord, FileClip, RecordTurn
+from sama_video.data.records import DialogueRecord, RecordTurn
 from sama_video.data.sources.expression_videos import Expression, ExpressionVideo
 from sama_video.data.sources.layouts import Layout
 from sama_video.data.sources.refcoco import RefObject, RefPicture
@@ -22,10 +22,10 @@ from sama_video.errors import SamaError, SamaWarning, VideoError
 from sama_video.regions.rle import area
 from sama_video.regions.shapes import ObjectRef, Region
 from sama_video.video.clip import Clip
-from sama_video.video.reader import open_video
 
 MAX_OBJECTS: Final = 48
 MAX_TURNS: Final = 24
+MAX_SPANS: Final = 4
 MAX_CHARACTERS: Final = 3000
 """Longer texts are cut, so that no record can make the page grow without end."""
 
@@ -47,11 +47,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question and its answer, numbered as in the record."""
+    """A question and its answer, numbered as in the record; `moments` says which stretches of the clip they mean."""
 
     number: int
     question: tuple[Words, ...]
     answer: tuple[Words, ...]
+    moments: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Subject:
 
     Attributes:
         open_clip: Gives the frames; None for a record that is dropped.
+        task: What the record teaches, where it says so.
         texts_name: What the texts are, as a heading.
         left_out: Turns, texts and objects that are not shown, in words.
         findings: Faults and notes of this record.
@@ -101,6 +103,7 @@ class Subject:
     layout: str
     source: str
     licence: str
+    task: str = ""
     open_clip: Callable[[], Clip] | None = None
     objects: tuple[SeenObject, ...] = ()
     turns: tuple[Exchange, ...] = ()
@@ -208,7 +211,7 @@ def refcoco_subject(layout: Layout, found: RefPicture) -> Subject:
 def record_subject(layout: Layout, line: bytes, place: Place) -> Subject:
     """One line of a record file of ours."""
     try:
-        record = DialogueRecord.from_json(parse(line, place.file, place.record, 0))
+        record = DialogueRecord.from_json(parse(line, place.file, place.record, 0), layout.path)
     except FaultError as error:
         return dropped(layout, [error.finding])
     except SamaError as error:
@@ -221,8 +224,9 @@ def record_subject(layout: Layout, line: bytes, place: Place) -> Subject:
         layout=Path(place.file).name if layout.name == "." else f"{layout.name}, {Path(place.file).name}",
         source=record.source,
         licence=record.licence,
-        open_clip=lambda: _record_clip(record, layout.path, place),
-        objects=tuple(SeenObject(masklet.object_id, "", masklet.rles) for masklet in shown),
+        open_clip=record.clip.open,
+        task=record.task,
+        objects=tuple(SeenObject(one.object_id, _hint(record, one.object_id), one.rles) for one in shown),
         turns=tuple(_record_turn(number, turn, places) for number, turn in enumerate(turns)),
         pointers=tuple(
             Pointer(number, places[prompt.object_id], None if isinstance(prompt.region, ObjectRef) else prompt.region)
@@ -285,14 +289,13 @@ def _record_turn(number: int, turn: RecordTurn, places: Mapping[str, int]) -> Ex
         name = piece.object_id if isinstance(piece, ObjectTag) else turn.regions[piece.region_idx].object_id
         question.append(Words("" if name in places else name, "region", _known([name], places)))
     targets = [_known(ids, places) for ids in turn.targets]
-    return Exchange(number, tuple(question), answer_words(cut(turn.answer), targets))
+    moments = ", ".join(f"{start:g}-{end:g} s" for start, end in turn.spans[:MAX_SPANS])
+    return Exchange(number, tuple(question), answer_words(cut(turn.answer), targets), moments)
 
 
-def _record_clip(record: DialogueRecord, root: Path, place: Place) -> Clip:
-    if isinstance(record.clip, FileClip):
-        return open_video(safe_path(root, record.clip.path, place.file, place.record))
-    painted = record.clip.render()
-    return Clip.from_frames(painted.frames, times=painted.times, source=record.record_id)
+def _hint(record: DialogueRecord, object_id: str) -> str:
+    label = record.facts.get(object_id, {}).get("label", "")
+    return label if isinstance(label, str) else ""
 
 
 def _expression(one: Expression, places: Mapping[str, int]) -> Text:

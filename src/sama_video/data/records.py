@@ -1,85 +1,67 @@
-"""DialogueRecord: one training example of any source, with JSON Lines in and out and errors that name file and line."""
+"""DialogueRecord: one training example of any source, with JSON Lines in and out and errors that name file and line.
+
+    {"schema": "sama-record/2", "id", "task", "clip", "objects", "turns", "source", "licence",
+     "provenance": {...}, "facts": {"obj1": {...}}}
+
+`sama-record/1` has no task, provenance and facts, no time spans in turns, and masklets in the form of a session; it is
+read as well. `record_parquet` keeps the same records in Parquet.
+"""
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from sama_video.data.record_clips import ClipReference, FileClip, SceneClip, clip_from_json
+from sama_video.data.record_json import (
+    Scalar,
+    checked_keys,
+    checked_list,
+    checked_scalars,
+    checked_span,
+    checked_text,
+)
+from sama_video.data.record_masks import masklet_from_json, masklet_to_json
 from sama_video.data.synthetic.language import SyntheticTurn
-from sama_video.data.synthetic.scene import Level, sample_scene
-from sama_video.data.synthetic.world import SyntheticClip, render
+from sama_video.data.synthetic.world import SyntheticClip
 from sama_video.dialogue.markup import SEG, check_tags
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DataError, SamaError
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.shapes import Box, Mask, Points, Region, check_region
 
-SCHEMA: Final = "sama-record/1"
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_FAMILY",
+    "TASKS",
+    "ClipReference",
+    "DialogueRecord",
+    "FileClip",
+    "RecordTurn",
+    "SceneClip",
+    "Task",
+    "read_records",
+    "record_from_synthetic",
+    "task_of",
+    "write_records",
+]
+
+SCHEMA: Final = "sama-record/2"
 """Written into every record; a record of another version is refused, not guessed at."""
 
+SCHEMA_1: Final = "sama-record/1"
+SCHEMA_FAMILY: Final = "sama-record/"
+"""How the schema of every version begins."""
 
-@dataclass(frozen=True)
-class FileClip:
-    """A clip on disk: a video file, an image or a folder of frames, relative to the data set's root."""
+Task: TypeAlias = Literal["referring", "grounding", "temporal", "dialogue", "caption", "vqa"]
+"""What a record teaches: words for a region, masks for words, times, a talk of several turns, words for the whole clip,
+short answers."""
 
-    path: str
-    num_frames: int
-    height: int
-    width: int
-
-    def to_json(self) -> dict[str, object]:
-        """The form of a record's `clip`."""
-        return {"path": self.path, "frames": self.num_frames, "height": self.height, "width": self.width}
-
-
-@dataclass(frozen=True)
-class SceneClip:
-    """A clip painted on demand; the same values paint the same pixels."""
-
-    seed: int
-    num_objects: tuple[int, int]
-    level: Level
-    seconds: float
-    times: tuple[float, ...]
-    side: int
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames."""
-        return len(self.times)
-
-    @property
-    def height(self) -> int:
-        """Height of a frame in pixels."""
-        return self.side
-
-    @property
-    def width(self) -> int:
-        """Width of a frame in pixels."""
-        return self.side
-
-    def render(self) -> SyntheticClip:
-        """Paint the clip."""
-        scene = sample_scene(self.seed, num_objects=self.num_objects, level=self.level, seconds=self.seconds)
-        return render(scene, np.asarray(self.times), self.side)
-
-    def to_json(self) -> dict[str, object]:
-        """The form of a record's `clip`."""
-        return {
-            "seed": self.seed,
-            "num_objects": list(self.num_objects),
-            "level": self.level,
-            "seconds": self.seconds,
-            "times": list(self.times),
-            "side": self.side,
-        }
-
-
-ClipReference: TypeAlias = FileClip | SceneClip
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 
 @dataclass(frozen=True)
@@ -91,21 +73,30 @@ class RecordTurn:
         regions: What the question points at, and the object that is there.
         answer: Text with phrases and `[SEG]` tokens.
         targets: For each `[SEG]` in order, the objects whose masks together it stands for.
+        spans: Stretches of the clip that the turn is about, start and end in seconds.
     """
 
     question: str
     regions: tuple[RegionPrompt, ...]
     answer: str
     targets: tuple[tuple[str, ...], ...]
+    spans: tuple[tuple[float | int, float | int], ...] = ()
+
+    @property
+    def object_ids(self) -> tuple[str, ...]:
+        """Objects of the regions and targets, each once."""
+        named = (prompt.object_id for prompt in self.regions)
+        return tuple(dict.fromkeys((*named, *(one for ids in self.targets for one in ids))))
 
     def to_json(self) -> dict[str, object]:
-        """The form of one entry of a record's `turns`."""
-        return {
+        """The form of one entry of a record's `turns`; spans are left out where there are none."""
+        row: dict[str, object] = {
             "question": self.question,
             "regions": [prompt.to_json() for prompt in self.regions],
             "answer": self.answer,
             "targets": [list(ids) for ids in self.targets],
         }
+        return row | {"spans": [list(span) for span in self.spans]} if self.spans else row
 
 
 @dataclass(frozen=True)
@@ -114,11 +105,14 @@ class DialogueRecord:
 
     Attributes:
         record_id: Unique within its source.
-        clip: Where the pixels come from.
+        clip: Where the pixels come from; `clip.open()` gives them.
         objects: One masklet per object, over all frames of the clip.
         turns: The dialogue in order.
         source: Name of the data set.
         licence: SPDX identifier, or the words of the data set's own terms.
+        task: What it teaches.
+        provenance: What it came from, by name: file, record, annotator, model, prompt version, seed, time.
+        facts: What else is known of an object, by its id: label, annotation id.
     """
 
     record_id: str
@@ -127,6 +121,9 @@ class DialogueRecord:
     turns: tuple[RecordTurn, ...]
     source: str
     licence: str
+    task: Task = "dialogue"
+    provenance: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
+    facts: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         known = {masklet.object_id for masklet in self.objects}
@@ -136,6 +133,10 @@ class DialogueRecord:
             _check_masklet(masklet, self.clip)
         if not self.turns:
             raise DataError(f"record {self.record_id!r} has no turns; give at least one question and answer.")
+        if self.task not in TASKS:
+            raise DataError(f"record {self.record_id!r} has the task {self.task!r}; tasks are {', '.join(TASKS)}.")
+        if not known.issuperset(self.facts):
+            raise DataError(f"record {self.record_id!r} has facts of an object that is not there; give its masklet.")
         for number, turn in enumerate(self.turns, start=1):
             try:
                 _check_turn(turn, self.clip, known)
@@ -143,43 +144,87 @@ class DialogueRecord:
                 raise DataError(f"turn {number}: {error}") from error
 
     def to_json(self) -> dict[str, object]:
-        """The form of one line of a record file."""
-        return {
+        """The form of one line of a record file. The task comes early, where an index finds it without parsing."""
+        row: dict[str, object] = {
             "schema": SCHEMA,
             "id": self.record_id,
+            "task": self.task,
             "clip": self.clip.to_json(),
-            "objects": [masklet.to_json() for masklet in self.objects],
+            "objects": [masklet_to_json(masklet) for masklet in self.objects],
             "turns": [turn.to_json() for turn in self.turns],
             "source": self.source,
             "licence": self.licence,
         }
+        if self.provenance:
+            row["provenance"] = dict(self.provenance)
+        return row | {"facts": {name: dict(facts) for name, facts in self.facts.items()}} if self.facts else row
 
     @classmethod
-    def from_json(cls, value: object) -> "DialogueRecord":
-        """Read the form of one line of a record file."""
-        row = _checked_keys(value, "record", ("schema", "id", "clip", "objects", "turns", "source", "licence"))
-        if row["schema"] != SCHEMA:
-            raise DataError(
-                f"record has the schema {row['schema']!r}, this version reads {SCHEMA!r}; convert the file."
-            )
-        turns = enumerate(_list(row["turns"], "turns"), start=1)
+    def from_json(cls, value: object, root: Path | None = None) -> "DialogueRecord":
+        """Read the form of one line of a record file.
+
+        Args:
+            value: Of either version.
+            root: What the clip's path is relative to.
+        """
+        schema = value.get("schema") if isinstance(value, Mapping) else None
+        common = ("schema", "id", "clip", "objects", "turns", "source", "licence")
+        if schema == SCHEMA_1:
+            row = checked_keys(value, "record", common)
+            read_masklet = Masklet.from_json
+        else:
+            row = checked_keys(value, "record", common, ("task", "provenance", "facts"))
+            read_masklet = masklet_from_json
+        if schema not in (SCHEMA, SCHEMA_1):
+            raise DataError(f"record has the schema {schema!r}, this version reads {SCHEMA!r}; convert the file.")
+        numbered = enumerate(checked_list(row["turns"], "turns"), start=1)
+        turns = tuple(_turn_from_json(item, f"turn {number}") for number, item in numbered)
+        facts = _mapping(row.get("facts", {}), "facts")
         return cls(
-            record_id=_text(row["id"], "id"),
-            clip=_clip_from_json(row["clip"]),
-            objects=tuple(Masklet.from_json(item) for item in _list(row["objects"], "objects")),
-            turns=tuple(_turn_from_json(item, f"turn {number}") for number, item in turns),
-            source=_text(row["source"], "source"),
-            licence=_text(row["licence"], "licence"),
+            record_id=checked_text(row["id"], "id"),
+            clip=clip_from_json(row["clip"], root),
+            objects=tuple(read_masklet(item) for item in checked_list(row["objects"], "objects")),
+            turns=turns,
+            source=checked_text(row["source"], "source"),
+            licence=checked_text(row["licence"], "licence"),
+            task=_task(row["task"]) if "task" in row else task_of(turns),
+            provenance=checked_scalars(row.get("provenance", {}), "provenance"),
+            facts={name: checked_scalars(item, f"facts of {name}") for name, item in facts.items()},
         )
 
+    def below(self, root: Path) -> "DialogueRecord":
+        """The record with its clip named relative to a folder, to be written to a file there.
 
-def read_records(path: str | os.PathLike[str]) -> Iterator[DialogueRecord]:
-    """Records of a JSON Lines file, one at a time; a DataError names the file and the line at fault."""
+        Raises:
+            DataError: The clip lies elsewhere.
+        """
+        return replace(self, clip=self.clip.below(root)) if isinstance(self.clip, FileClip) else self
+
+
+def task_of(turns: Sequence[RecordTurn]) -> Task:
+    """What turns teach, as far as they show it: for records that do not say."""
+    if any(turn.spans for turn in turns):
+        return "temporal"
+    if all(turn.regions and not turn.targets for turn in turns):
+        return "referring"
+    if all(turn.targets and not turn.regions for turn in turns):
+        return "grounding"
+    return "dialogue" if len(turns) > 1 or turns[0].targets else "vqa"
+
+
+def read_records(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Iterator[DialogueRecord]:
+    """Records of a JSON Lines file, one at a time; a DataError names the file and the line at fault.
+
+    Args:
+        path: The file.
+        root: What paths of clips are relative to; the file's folder if not given.
+    """
+    base = Path(path).parent if root is None else Path(root)
     try:
         with open(path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _read_line(line, f"{os.fspath(path)}, line {number}")
+                    yield _read_line(line, f"{os.fspath(path)}, line {number}", base)
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: {error.strerror}; give a readable JSON Lines file of records.") from error
 
@@ -269,99 +314,48 @@ def _check_turn(turn: RecordTurn, clip: ClipReference, known: set[str]) -> None:
         check_region(prompt.region, num_frames=clip.num_frames, height=clip.height, width=clip.width)
     if any(not ids for ids in turn.targets):
         raise DataError(f"a target names no object; a phrase without a mask has no {SEG}.")
-    named = [prompt.object_id for prompt in turn.regions] + [name for ids in turn.targets for name in ids]
-    for name in named:
+    for start, end in turn.spans:
+        if not 0 <= start <= end < float("inf"):
+            raise DataError(f"the span {start} to {end} is no stretch of time; give start and end in seconds, from 0.")
+    for name in turn.object_ids:
         if name not in known:
             raise DataError(f"object {name!r} is not among the record's objects; give its masklet or correct the name.")
 
 
-def _read_line(line: bytes, place: str) -> DialogueRecord:
+def _read_line(line: bytes, place: str, root: Path) -> DialogueRecord:
     try:
-        return DialogueRecord.from_json(json.loads(line))
-    except ValueError as error:  # not JSON, or not UTF-8
+        return DialogueRecord.from_json(json.loads(line), root)
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
         raise DataError(f"{place}: not a JSON document ({error}); write one record per line.") from error
     except SamaError as error:
         raise DataError(f"{place}: {error}") from error
 
 
-def _clip_from_json(value: object) -> ClipReference:
-    if isinstance(value, Mapping) and "seed" in value:
-        row = _checked_keys(value, "clip", ("seed", "num_objects", "level", "seconds", "times", "side"))
-        bounds = [_whole(item, "clip: num_objects") for item in _list(row["num_objects"], "clip: num_objects")]
-        if len(bounds) != 2:
-            raise DataError(f"clip: num_objects has {len(bounds)} numbers; give [fewest, most].")
-        return SceneClip(
-            seed=_whole(row["seed"], "clip: seed"),
-            num_objects=(bounds[0], bounds[1]),
-            level=_level(row["level"]),
-            seconds=_number(row["seconds"], "clip: seconds"),
-            times=tuple(_number(item, "clip: times") for item in _list(row["times"], "clip: times")),
-            side=_whole(row["side"], "clip: side"),
-        )
-    row = _checked_keys(value, "clip", ("path", "frames", "height", "width"))
-    return FileClip(
-        _relative_path(row["path"]),
-        _whole(row["frames"], "clip: frames"),
-        _whole(row["height"], "clip: height"),
-        _whole(row["width"], "clip: width"),
-    )
-
-
 def _turn_from_json(value: object, name: str) -> RecordTurn:
-    row = _checked_keys(value, name, ("question", "regions", "answer", "targets"))
-    targets = _list(row["targets"], f"{name}: targets")
+    row = checked_keys(value, name, ("question", "regions", "answer", "targets"), ("spans",))
+    regions = checked_list(row["regions"], f"{name}: regions")
+    targets = checked_list(row["targets"], f"{name}: targets")
+    spans = checked_list(row.get("spans", []), f"{name}: spans")
     return RecordTurn(
-        _text(row["question"], f"{name}: question"),
-        tuple(RegionPrompt.from_json(item, f"{name}: region") for item in _list(row["regions"], f"{name}: regions")),
-        _text(row["answer"], f"{name}: answer"),
-        tuple(tuple(_text(item, f"{name}: target") for item in _list(ids, f"{name}: target")) for ids in targets),
+        checked_text(row["question"], f"{name}: question"),
+        tuple(RegionPrompt.from_json(item, f"{name}: region") for item in regions),
+        checked_text(row["answer"], f"{name}: answer"),
+        tuple(
+            tuple(checked_text(item, f"{name}: target") for item in checked_list(ids, f"{name}: target"))
+            for ids in targets
+        ),
+        tuple(checked_span(item, f"{name}: span") for item in spans),
     )
 
 
-def _checked_keys(value: object, name: str, keys: tuple[str, ...]) -> Mapping[str, object]:
+def _task(value: object) -> Task:
+    for task in TASKS:
+        if value == task:
+            return task
+    raise DataError(f"task is {value!r}; tasks are {', '.join(TASKS)}.")
+
+
+def _mapping(value: object, name: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise DataError(f"{name} is a {type(value).__name__}; give a JSON object with {', '.join(keys)}.")
-    for key in keys:
-        if key not in value:
-            raise DataError(f"{name} has no {key!r}; give {', '.join(keys)}.")
-    for key in value:
-        if key not in keys:
-            raise DataError(f"{name} has the unknown key {key!r}; the keys are {', '.join(keys)}.")
+        raise DataError(f"{name} is a {type(value).__name__}; give a JSON object.")
     return value
-
-
-def _list(value: object, name: str) -> list[object]:
-    if not isinstance(value, list):
-        raise DataError(f"{name} is a {type(value).__name__}; give a list.")
-    return value
-
-
-def _text(value: object, name: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise DataError(f"{name} is {value!r}; give text.")
-    return value
-
-
-def _relative_path(value: object) -> str:
-    path = _text(value, "clip: path")
-    if Path(path).is_absolute() or ".." in Path(path).parts:
-        raise DataError(f"clip: path {path!r} leaves the data set; give a path relative to its root.")
-    return path
-
-
-def _whole(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DataError(f"{name} is {value!r}; give a whole number from 0.")
-    return value
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise DataError(f"{name} is {value!r}; give a finite number from 0.")
-    return float(value)
-
-
-def _level(value: object) -> Level:
-    if value == "easy" or value == "mixed" or value == "hard":
-        return value
-    raise DataError(f"clip: level is {value!r}; it is easy, mixed or hard.")

@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sama_video.data.clips import FrameClip, VideoClip
 from sama_video.data.formats import own_frames, to_records
+from sama_video.data.formats.annotated import AnnotatedClip, AnnotatedObject
 from sama_video.data.formats.dialogues import WHAT_IS
 from sama_video.data.records import DialogueRecord, read_records, write_records
 from sama_video.dialogue.markup import parse_answer
 from sama_video.errors import DataError
+from sama_video.regions.masklet import Masklet
 from sama_video.regions.shapes import Box
+from sama_video.video.writer import write_video
 
 
 def turns_of(records: list[DialogueRecord]):
@@ -94,24 +98,31 @@ def test_a_lone_picture_and_a_whole_video_are_named_by_their_files(make_clip, tm
     assert record.clip.path == "walk/00000.png"
 
 
-def test_part_of_a_folder_gets_frames_of_its_own(make_clip, tmp_path):
+def test_part_of_a_folder_is_named_frame_by_frame_or_gets_a_folder_of_its_own(make_clip, tmp_path):
     clip = make_clip(num_frames=4)
     Image.new("RGB", (14, 9)).save(clip.clip.path / "unlabelled.png")
-    with pytest.raises(DataError, match="own_frames"):
-        list(to_records(clip, tmp_path))
+    (part,) = to_records(clip, tmp_path)
+    assert part.clip.names == clip.clip.names
+    assert part.clip.open().num_frames == 4
     own = own_frames(clip, tmp_path / "own")
     assert isinstance(own.clip, FrameClip)
     (record,) = to_records(own, tmp_path)
-    assert record.clip.path == "own/walk"
+    assert (record.clip.path, record.clip.names) == ("own/walk", ())
     with pytest.raises(DataError, match="exists already"):
         own_frames(clip, tmp_path / "own")
 
 
-def test_every_fourth_frame_of_a_video_is_no_whole_clip(make_clip, tmp_path):
-    from sama_video.data.formats.dialogues import _whole_path
-
-    assert _whole_path(VideoClip(tmp_path / "a.mp4", every=4)) is None
-    assert _whole_path(VideoClip(tmp_path / "a.mp4", every=1)) == tmp_path / "a.mp4"
+@pytest.mark.parametrize("every", [1, 3])
+def test_some_frames_of_a_video_are_named_by_their_distance(make_clip, tmp_path, every):
+    path = tmp_path / "a.mp4"
+    write_video(path, [np.full((32, 32, 3), 30 * idx, np.uint8) for idx in range(7)], fps=5)
+    clip = VideoClip(path, every=every)
+    masks = np.ones((clip.num_frames, 32, 32), bool)
+    one = AnnotatedObject(Masklet.from_masks("obj1", masks), "car", "the red car", attributes=(("age", "3"),))
+    (record,) = to_records(AnnotatedClip("a", clip, 32, 32, (one,), "mine", "CC0-1.0"), tmp_path)
+    assert (record.clip.path, record.clip.every, record.clip.num_frames) == ("a.mp4", every, clip.num_frames)
+    assert record.clip.open().num_frames == clip.num_frames
+    assert record.facts == {"obj1": {"label": "car", "text": "the red car", "attribute age": "3"}}
 
 
 def test_a_clip_outside_the_root_is_refused(make_clip, tmp_path):

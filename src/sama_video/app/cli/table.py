@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import keyword
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,15 +25,19 @@ class CommandTable(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands that this installation has, in the order of the help page."""
-        return [name for name in self.table if importlib.util.find_spec(f"{self.package}.{name}") is not None]
+        return [name for name in self.table if importlib.util.find_spec(self._module_of(name)) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the file of one command and give what it defines; None for a name that is none of ours."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(f"{self.package}.{cmd_name}").command
+        command = importlib.import_module(self._module_of(cmd_name)).command
         assert isinstance(command, click.Command)
         return command
+
+    def _module_of(self, name: str) -> str:
+        """The module of a command; one that is called as a word of Python has an underscore after its name."""
+        return f"{self.package}.{name}{'_' if keyword.iskeyword(name) else ''}"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands' section of the help page without importing any of them."""

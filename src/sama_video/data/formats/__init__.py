@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sama_video.data.findings import FaultError, Findings
-from sama_video.data.formats.options import ReadOptions
+from sama_video.data.formats.options import UNKNOWN_LICENCE, ReadOptions
 
 if TYPE_CHECKING:
     from sama_video.data.formats.annotated import AnnotatedClip, AnnotatedObject
@@ -62,11 +62,13 @@ class Format:
         from sama_video.data.formats.annotated import ClipNames
         from sama_video.data.formats.detecting import files_of
 
-        names = ClipNames()
+        names, given = ClipNames(), options or ReadOptions()
         for file in files_of(path, self.name):
             try:
-                for clip in self._module.read(file, findings, options or ReadOptions()):
-                    yield replace(clip, name=names.unique(clip.name))
+                for clip in self._module.read(file, findings, given):
+                    # A file may say, in our own words, that nothing is stated.
+                    licence = given.licence if clip.licence == UNKNOWN_LICENCE else clip.licence
+                    yield replace(clip, name=names.unique(clip.name), licence=licence)
             except FaultError as error:
                 if findings.strict:
                     raise

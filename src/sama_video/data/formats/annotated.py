@@ -155,7 +155,7 @@ def check_words(words: str, name: str) -> None:
     Raises:
         DataError: It is empty, too long, has characters that are none, or the marks of a dialogue.
     """
-    problem = _problem_of(words)
+    problem = words_problem(words)
     if problem is not None:
         raise DataError(f"{name} is called {words[:60]!r}, which {problem}; give it other words.")
 
@@ -169,13 +169,14 @@ def read_words(value: object, place: Place, key: str = "label") -> str:
     if not isinstance(value, str):
         raise place.fault("bad_label", f"the {key} is a {type(value).__name__}")
     words = " ".join(value.split())
-    problem = _problem_of(words)
+    problem = words_problem(words)
     if problem is not None:
         raise place.fault("bad_label", f"the {key} {words[:60]!r} {problem}")
     return words
 
 
-def _problem_of(words: str) -> str | None:
+def words_problem(words: str) -> str | None:
+    """Why a label or text could not stand in a dialogue; None if it could."""
     if not words or len(words) > MAX_WORDS:
         return "is empty" if not words else f"has more than {MAX_WORDS} characters"
     if words != " ".join(words.split()) or any(unicodedata.category(char) in _NO_CHARACTERS for char in words):

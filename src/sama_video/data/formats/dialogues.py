@@ -12,7 +12,7 @@ and the answer is words alone. A label that such an object has is not asked for.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +20,19 @@ import numpy as np
 
 from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.formats.annotated import AnnotatedClip, AnnotatedObject
-from sama_video.data.records import DialogueRecord, FileClip, RecordTurn
+from sama_video.data.record_json import Scalar
+from sama_video.data.records import DialogueRecord, FileClip, RecordTurn, task_of
 from sama_video.dialogue.markup import REGION_TAG, parse_answer, render_answer
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DataError, VideoError
-from sama_video.regions.masklet import Masklet
 from sama_video.regions.shapes import Box, Mask, Points, Region
 from sama_video.video.stills import folder_images
 
 SEGMENT: Final = "Segment {words}."
 WHAT_IS: Final = f"What is {REGION_TAG}?"
+CROWD, BOX_FRAMES = "crowd", "box_frames"
+ATTRIBUTE: Final = "attribute "
+"""How a record's fact begins that an annotation tool keeps as an attribute."""
 
 _DETERMINERS: Final = frozenset({"the", "a", "an", "this", "that", "these", "those", "every", "all", "some", "any"})
 
@@ -45,7 +48,7 @@ def to_records(clip: AnnotatedClip, root: Path, *, seed: int = 0, max_turns: int
         max_turns: Of one record.
 
     Raises:
-        DataError: The clip is not all of a video or folder below `root`, which is what a record can name.
+        DataError: The clip does not lie below `root`.
     """
     if max_turns < 1:
         raise DataError(f"max_turns is {max_turns}; a record has at least one turn.")
@@ -56,45 +59,57 @@ def to_records(clip: AnnotatedClip, root: Path, *, seed: int = 0, max_turns: int
     turns = [turns[place] for place in rng.permutation(len(turns))]
     for number, begin in enumerate(range(0, len(turns), max_turns)):
         chosen = turns[begin : begin + max_turns]
+        objects = _objects_of(clip, chosen)
         yield DialogueRecord(
             record_id=f"{clip.name}-{number}",
             clip=where,
-            objects=_objects_of(clip, chosen),
+            objects=tuple(one.masklet for one in objects),
             turns=tuple(chosen),
             source=clip.source,
             licence=clip.licence,
+            task=task_of(chosen),
+            facts={one.object_id: _facts(one) for one in objects},
         )
 
 
 def file_clip(clip: AnnotatedClip, root: Path) -> FileClip:
-    """The clip as records name it: a video, a picture or a whole folder of pictures below a root.
+    """The clip as records name it: a video or some of its frames, a picture, a folder of pictures or some of them.
 
     Raises:
-        DataError: It is none of these.
+        DataError: It does not lie below the root.
     """
-    path = _whole_path(clip.clip)
-    if path is None:
-        raise DataError(
-            f"clip {clip.name} is only a part of {clip.clip.path}, or in another order, which a record cannot name; "
-            "copy its frames with own_frames(clip, root)."
-        )
+    on_disk = clip.clip
+    path, names, every = _where(on_disk)
     # Not resolved: data sets are often made of links to other folders.
     if not path.absolute().is_relative_to(root.absolute()):
         raise DataError(f"clip {clip.name} lies at {path}, outside {root}; give a root that holds it.")
     relative = path.absolute().relative_to(root.absolute()).as_posix()
-    return FileClip(relative, clip.num_frames, *clip.size)
+    return FileClip(relative, clip.num_frames, *clip.size, names=names, every=every, root=root)
 
 
-def _whole_path(clip: ClipOnDisk) -> Path | None:
+def _where(clip: ClipOnDisk) -> tuple[Path, tuple[str, ...], int]:
+    """A clip's path, the names of its frames where the path does not say them, and which frames of a video it has."""
     if not isinstance(clip, FrameClip):
-        return clip.path if clip.every == 1 else None
+        return clip.path, (), clip.every
     if clip.num_frames == 1:
-        return clip.paths[0]
+        return clip.paths[0], (), 1
     try:
         files = folder_images(clip.path, str(clip.path))
     except (VideoError, OSError):
-        return None
-    return clip.path if [file.name for file in files] == list(clip.names) else None
+        return clip.path, clip.names, 1
+    return clip.path, () if [file.name for file in files] == list(clip.names) else clip.names, 1
+
+
+def _facts(one: AnnotatedObject) -> dict[str, Scalar]:
+    """What a record keeps of an object beside its masks; `labels.known_object` takes it back."""
+    facts: dict[str, Scalar] = {"label": one.label}
+    if one.text is not None:
+        facts["text"] = one.text
+    if one.is_crowd:
+        facts[CROWD] = 1
+    if one.box_frames:
+        facts[BOX_FRAMES] = " ".join(map(str, one.box_frames))
+    return facts | {f"{ATTRIBUTE}{name}": value for name, value in one.attributes}
 
 
 def _turns(clip: AnnotatedClip, rng: np.random.Generator) -> Iterator[RecordTurn]:
@@ -105,7 +120,7 @@ def _turns(clip: AnnotatedClip, rng: np.random.Generator) -> Iterator[RecordTurn
     for label, objects in by_label.items():
         if not any(one.box_frames for one in objects):
             several = len(objects) > 1 or objects[0].is_crowd
-            words = f"every {_bare(label)}" if several else f"the {_bare(label)}"
+            words = f"every {bare_label(label)}" if several else f"the {bare_label(label)}"
             yield _segment(words, objects)
     for one in visible:
         if one.text is not None and not one.box_frames:
@@ -124,7 +139,7 @@ def _region_turn(one: AnnotatedObject, rng: np.random.Generator) -> RecordTurn:
     frames = one.box_frames or one.masklet.visible_frames
     frame = frames[int(rng.integers(len(frames)))]
     prompt = RegionPrompt(_point_at(one, frame, rng), one.object_id)
-    words = _clean(f"the {_bare(one.label)}")
+    words = _clean(f"the {bare_label(one.label)}")
     if one.box_frames:
         return RecordTurn(WHAT_IS, (prompt,), f"{_sentence(words)}.", ())
     return RecordTurn(WHAT_IS, (prompt,), _answer(words), ((one.object_id,),))
@@ -153,7 +168,7 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _bare(label: str) -> str:
+def bare_label(label: str) -> str:
     """A label without the article that somebody put before it."""
     first, _, rest = label.partition(" ")
     return rest if rest and first.lower() in _DETERMINERS else label
@@ -164,10 +179,6 @@ def _clean(words: str) -> str:
     return parse_answer(words).text.rstrip(" .!?") or words
 
 
-def _objects_of(clip: AnnotatedClip, turns: Sequence[RecordTurn]) -> tuple[Masklet, ...]:
-    named: Mapping[str, None] = dict.fromkeys(
-        name
-        for turn in turns
-        for name in (*(prompt.object_id for prompt in turn.regions), *(one for ids in turn.targets for one in ids))
-    )
-    return tuple(one.masklet for one in clip.objects if one.object_id in named)
+def _objects_of(clip: AnnotatedClip, turns: Sequence[RecordTurn]) -> tuple[AnnotatedObject, ...]:
+    named = {name for turn in turns for name in turn.object_ids}
+    return tuple(one for one in clip.objects if one.object_id in named)

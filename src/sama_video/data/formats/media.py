@@ -143,7 +143,7 @@ def write_frames(clip: ClipOnDisk, folder: Path) -> tuple[str, ...]:
 def own_frames(annotated: AnnotatedClip, root: Path) -> AnnotatedClip:
     """The same clip with its frames copied to `root/NAME`, where nothing else lies.
 
-    For a clip that is part of a folder, or every n-th frame of a video: a record can only name a whole one.
+    For records that shall stand by themselves, and for a part of a folder that shall be a whole one.
     """
     folder = root / annotated.name
     if folder.exists():

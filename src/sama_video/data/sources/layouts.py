@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from sama_video.data.records import SCHEMA as RECORD_SCHEMA
+from sama_video.data.records import SCHEMA_FAMILY
 from sama_video.data.sources.sama import BENCHMARK_FILES, RECORD_FILE
 
 Kind: TypeAlias = Literal[
@@ -95,7 +95,7 @@ def record_files(folder: Path) -> list[Path]:
 
 def _begins_with_record(path: Path) -> bool:
     with path.open("rb") as lines:
-        return RECORD_SCHEMA.encode() in lines.readline(MAX_SNIFFED_BYTES)
+        return SCHEMA_FAMILY.encode() in lines.readline(MAX_SNIFFED_BYTES)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from sama_video.data.findings import FaultError, Findings, Place
+from sama_video.data.sources.talks import MEDIA_PLACEHOLDER
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START, POOLED_SLOT, SEG, answer_from_record
 
 REGION_SLOT: Final = POOLED_SLOT
 """How data files write "the next region" in a question."""
 
-_PLACEHOLDER = re.compile(r"<(?:image|video)>\r?\n|\r?\n<(?:image|video)>|<(?:image|video)>")
 _PHRASE_MARK = re.compile(f"{re.escape(PHRASE_START)}|{re.escape(PHRASE_END)}")
 _OBJECT_NUMBER = re.compile(r"obj(\d+)")
 
@@ -191,7 +191,7 @@ class _Rounds:
                 raise place.fault("id_not_in_anno_map", f"annotation {annotation_id} is not in anno_map")
         asked = self.messages[2 * idx]
         question_id = _number(asked.get("question_id")) if isinstance(asked, Mapping) else None
-        text = _PLACEHOLDER.sub("", question).strip()
+        text = MEDIA_PLACEHOLDER.sub("", question).strip()
         return SamaTurn(text, plain, regions, targets, question_id, idx, len(slots) - len(targets))
 
 

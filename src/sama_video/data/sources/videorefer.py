@@ -155,13 +155,18 @@ def _common(row: Mapping[str, Any], video: str, clip: ClipOnDisk, place: Place) 
         clip=clip,
         frame_idx=_frame_number(need_id(row, "frame_idx", place), place),
         objects=tuple(
-            _marked(entry, at) for at, entry in numbered(need(row, "annotation", list, place), "object", place)
+            marked_object(entry, at) for at, entry in numbered(need(row, "annotation", list, place), "object", place)
         ),
         place=place,
     )
 
 
-def _marked(entry: Mapping[str, Any], place: Place) -> MarkedObject:
+def marked_object(entry: Mapping[str, Any], place: Place) -> MarkedObject:
+    """An object of an `annotation` list: `{FRAME: {"segmentation": ...} or null}`.
+
+    Raises:
+        FaultError: `schema_error`.
+    """
     masks: dict[int, Any] = {}
     for key, mask in entry.items():
         if mask is not None and not isinstance(mask, Mapping):

@@ -1,5 +1,6 @@
 """Dialogues for training: questions of all kinds about one clip, with pronouns and names of objects met before."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,7 +17,7 @@ from sama_video.data.synthetic.story import Story
 TURNS: Final = (5, 8)
 _NAME_SHARE: Final = 0.5  # of the questions that point at an object met before: by its name instead
 
-_WEIGHTS: Final[dict[Writer, float]] = {
+WEIGHTS: Final[dict[Writer, float]] = {
     by_click: 0.5,
     by_box: 0.5,
     attributes: 2.0,
@@ -46,15 +47,20 @@ class Talk:
     order: tuple[int, ...]
 
 
-def talk(story: Story, draw: Draw) -> Talk:
-    """A dialogue that keeps follow-ups together and asks nothing twice."""
-    wanted = draw.whole(TURNS)
+def talk(story: Story, draw: Draw, weights: Mapping[Writer, float] = WEIGHTS, turns: tuple[int, int] = TURNS) -> Talk:
+    """A dialogue that keeps follow-ups together and asks nothing twice.
+
+    Args:
+        weights: How often each kind of question is drawn.
+        turns: Fewest and most, but for follow-ups that come whole, and clips that offer less.
+    """
+    wanted = draw.whole(turns)
     asked: list[Question] = []
     for _ in range(6 * wanted):
         if len(asked) >= wanted:
             break
         known = {question.text + str(question.regions) for question in asked}
-        fresh = draw.weighted(_WEIGHTS)(story, draw)
+        fresh = draw.weighted(weights)(story, draw)
         if not fresh or any(question.text + str(question.regions) in known for question in fresh):
             continue
         asked += fresh if fresh[0].thread else fresh[:1]

@@ -1,0 +1,80 @@
+"""Which store reads a path: told by its name and the files in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from sama_video.data.findings import Findings
+from sama_video.data.record_jsonl import JsonlStore
+from sama_video.data.record_parquet import ParquetStore, shard_files
+from sama_video.data.record_store import RecordStore, StoreOptions
+from sama_video.data.sources.layouts import REF_SAV_FILE, find_layouts, record_files
+from sama_video.data.sources.refcoco import INSTANCES, REFS
+from sama_video.data.sources.sama import RECORD_FILE
+from sama_video.data.sources.to_records import OPENERS, open_source
+from sama_video.errors import DataError
+
+OWN: Final = ("jsonl", "parquet")
+LAYOUTS: Final = (*OWN, *OPENERS)
+"""Names that `open_store` takes."""
+
+
+def open_layout(path: Path, layout: str, options: StoreOptions, root: Path | None, strict: bool) -> RecordStore:
+    """Open records; see `open_store`."""
+    if layout != "auto" and layout not in LAYOUTS:
+        raise DataError(f"layout {layout!r} is unknown; layouts are auto, {', '.join(LAYOUTS)}.")
+    if not path.exists():
+        raise DataError(f"{path} is not there; give a record file, a folder of them, or a data set's folder.")
+    findings = Findings(strict, base=path if path.is_dir() else path.parent)
+    layout = layout_of(path) if layout == "auto" else layout
+    if layout in OPENERS:
+        return open_source(path, layout, options, findings)
+    if layout == "parquet":
+        files = [path] if path.is_file() else shard_files(path)
+        store: RecordStore = ParquetStore(_some(files, path, "Parquet shard"), root, findings)
+    else:
+        files = [path] if path.is_file() else record_files(path)
+        store = JsonlStore(_some(files, path, ".jsonl file"), root, findings)
+    return store
+
+
+def layout_of(path: Path) -> str:
+    """The layout of a file or folder.
+
+    Raises:
+        DataError: It has none that is known, or holds several data sets.
+    """
+    if path.is_file():
+        known: Mapping[str, str] = {".jsonl": "jsonl", ".parquet": "parquet"}
+        found = "ref_sav" if path.name == REF_SAV_FILE else known.get(path.suffix)
+    else:
+        found = _layout_of_folder(path)
+    if found is not None:
+        return found
+    inside = [one.name for one in find_layouts(path)] if path.is_dir() else []
+    if inside and inside != ["."]:
+        raise DataError(f"{path} holds {len(inside)} data sets; open one of them: {', '.join(inside)}.")
+    raise DataError(f"{path} has no records of a known layout; say which it is: {', '.join(LAYOUTS)}.")
+
+
+def _layout_of_folder(path: Path) -> str | None:
+    names = {entry.name for entry in path.iterdir()}
+    if RECORD_FILE in names:
+        return "sama239k"
+    if any(name.endswith(".parquet") for name in names):
+        return "parquet"
+    if any(name.endswith(".jsonl") for name in names):
+        return "jsonl"
+    if INSTANCES in names and names.intersection(REFS):
+        return "refcoco"
+    if any(name.startswith("meta_expressions_") and name.endswith("_.json") for name in names):
+        return "revos"
+    if "meta_expressions" in names:
+        return "ref_davis17" if "davis" in path.absolute().name.lower() else "ref_youtube_vos"
+    return "mevis" if any(path.glob("*/meta_expressions.json")) else None
+
+
+def _some(files: list[Path], path: Path, what: str) -> list[Path]:
+    if not files:
+        raise DataError(f"{path} has no {what}; give a folder that holds one.")
+    return files
