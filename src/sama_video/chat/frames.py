@@ -195,6 +195,11 @@ class FrameStates:
             scores += likeness(self.tokens(frames[begin : begin + ENCODE_BATCH]), words).tolist()
         return scores
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(kept.nbytes for kept in (*self._tokens.values(), *self._spatial.values()))
+
     def clear(self) -> None:
         """Let go of everything."""
         self._tokens.clear()

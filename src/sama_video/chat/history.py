@@ -1,11 +1,13 @@
 """What the language model has read of a conversation, and the cache of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from sama_video.chat.frames import FrameStates, TurnFrames
 from sama_video.errors import DialogueError
@@ -80,14 +82,15 @@ class History:
         Raises:
             DialogueError: The conversation no longer fits the model's positions.
         """
-        ids = self._closed_ids()
+        turns = self._ids_by_turn()
+        ids = [token for past in turns for token in past]
         if self._read != ids[: len(self._read)]:
             raise AssertionError("the cache holds other tokens than the history")
-        fresh, placeholders = ids[len(self._read) :], []
-        if not self._read and self.turns:
-            placeholders = [self._placeholders(past) for past in self.turns]
-        fresh += self._turn_ids(turn, first=not self.turns)
-        placeholders.append(self._placeholders(turn))
+        fresh = ids[len(self._read) :] + self._turn_ids(turn, first=not self.turns)
+        # A question is read whole or not at all, so a turn of which anything was read has its pictures in the cache.
+        begins = [0, *accumulate(map(len, turns))]
+        unseen = [past for past, begin in zip(self.turns, begins, strict=False) if begin >= len(self._read)]
+        placeholders = [self._placeholders(shown) for shown in (*unseen, turn)]
         limit = self.model.config.text_config.max_position_embeddings
         total = len(self._read) + len(fresh)
         if total >= limit:
@@ -138,11 +141,38 @@ class History:
         self._cache = None
         self._read = []
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the cache holds, those of views counted whole."""
+        return 0 if self._cache is None else _bytes_of(self._cache)
+
+    def copy_cache(self, other: "History") -> None:
+        """Take over what the other's cache has read of this conversation, in memory of its own.
+
+        Both conversations begin alike, and neither is in a turn. A cache that cannot be cut is left: the next turn
+        then reads the conversation again.
+        """
+        ids = self._closed_ids()
+        num_shared = min(len(ids), len(other._read))
+        if other._cache is None or not num_shared or ids[:num_shared] != other._read[:num_shared]:
+            return
+        layers: list[Any] = list(other._cache.cache.layers)
+        if not all(type(layer) is DynamicLayer for layer in layers):
+            return
+        cache = DynamicCache(config=self.model.config.text_config)
+        with torch.inference_mode():
+            for index, layer in enumerate(layers):
+                cache.update(layer.keys[..., :num_shared, :], layer.values[..., :num_shared, :], index)
+        self._cache, self._read = replace(other._cache, cache=cache), ids[:num_shared]
+
     def _closed_ids(self) -> list[int]:
-        ids: list[int] = []
-        for index, turn in enumerate(self.turns):
-            ids += self._turn_ids(turn, first=index == 0) + list(turn.answer_ids or ())
-        return ids
+        return [token for turn in self._ids_by_turn() for token in turn]
+
+    def _ids_by_turn(self) -> list[list[int]]:
+        return [
+            self._turn_ids(turn, first=index == 0) + list(turn.answer_ids or ())
+            for index, turn in enumerate(self.turns)
+        ]
 
     def _turn_ids(self, turn: AskedTurn, *, first: bool) -> list[int]:
         separator = [] if first else self.processor.token_ids(self.processor.template.separator)
@@ -174,3 +204,11 @@ class History:
             [inputs],
             regionless_bias=self.regionless_bias,
         )[0]
+
+
+def _bytes_of(state: DecodeState) -> int:
+    layers: list[Any] = list(state.cache.layers)
+    tensors: list[Tensor] = [state.next_logits, state.next_positions]
+    tensors += [part for layer in layers if layer.is_initialized for part in (layer.keys, layer.values)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())

@@ -1,6 +1,7 @@
 """The things a session knows: how each was shown or found, its masks so far, and its lasting name."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
@@ -11,6 +12,10 @@ from sama_video.regions.rle import Rle, overlap_areas
 from sama_video.regions.shapes import Box, Mask, Points
 
 SAME_OBJECT_IOU = 0.5
+_OBJECT_ID = re.compile(r"obj[1-9][0-9]{0,8}")
+MASK_BYTES, ROW_BYTES = 400, 100
+"""What Python adds to each mask's counts, and to each row that has one or none."""
+BookSnapshot = tuple[dict[str, "KnownObject"], int]
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,28 @@ class ObjectBook:
 
     def meet(self, sightings: Sequence[Sighting], name: str | None = None) -> KnownObject:
         """A new object, under the next free name; names of forgotten objects are not used again."""
-        self._met += 1
-        known = KnownObject(f"obj{self._met}", {sighting.frame_idx: sighting for sighting in sightings}, name=name)
+        shown = {sighting.frame_idx: sighting for sighting in sightings}
+        return self.put(KnownObject(f"obj{self._met + 1}", shown, name=name))
+
+    def put(self, known: KnownObject) -> KnownObject:
+        """Take in an object under the name it has: a known one is replaced, a new one must be named after all met.
+
+        Names between are spent, as are those of forgotten objects.
+        """
+        if known.object_id not in self._objects:
+            number = object_number(known.object_id)
+            if number <= self._met:
+                raise SessionError(
+                    f"{known.object_id} comes after {self._met} objects, so its name is spent; objects are named "
+                    "obj1, obj2, ... in the order the session meets them."
+                )
+            self._met = number
         self._objects[known.object_id] = known
         return known
+
+    def spend(self, number: int) -> None:
+        """Leave names up to this number to objects that were forgotten."""
+        self._met = max(self._met, number)
 
     def update(self, object_id: str, **changes: object) -> KnownObject:
         """Replace some of an object's fields."""
@@ -107,10 +130,34 @@ class ObjectBook:
                 best, best_iou = known, inter / union
         return best
 
-    def snapshot(self) -> tuple[dict[str, KnownObject], int]:
+    def snapshot(self) -> BookSnapshot:
         """What `restore` brings back."""
         return dict(self._objects), self._met
 
-    def restore(self, snapshot: tuple[dict[str, KnownObject], int]) -> None:
+    def restore(self, snapshot: BookSnapshot) -> None:
         """Undo everything since the snapshot."""
         self._objects, self._met = dict(snapshot[0]), snapshot[1]
+
+
+def book_bytes(books: Iterable[BookSnapshot]) -> int:
+    """About how much memory objects take: what several states share is counted once."""
+    known = {id(item): item for objects, _ in books for item in objects.values()}.values()
+    sightings = {id(seen): seen for item in known for seen in item.sightings.values()}.values()
+    masklets = {id(item.masklet): item.masklet for item in known if item.masklet is not None}.values()
+    masks = {
+        id(rle): rle for rle in (*(seen.mask for seen in sightings), *(r for m in masklets for r in m.rles)) if rle
+    }
+    embeddings = sum(seen.shown_as.nbytes for seen in sightings if isinstance(seen.shown_as, Tensor))
+    rows = sum(len(masklet.rles) for masklet in masklets) + len(sightings)
+    return sum(MASK_BYTES + len(rle["counts"]) for rle in masks.values()) + ROW_BYTES * rows + embeddings
+
+
+def object_number(object_id: str) -> int:
+    """The N of `objN`.
+
+    >>> object_number("obj12")
+    12
+    """
+    if not _OBJECT_ID.fullmatch(object_id):
+        raise SessionError(f"{object_id[:40]!r} is no name of an object; they are obj1, obj2, ... up to nine digits.")
+    return int(object_id.removeprefix("obj"))

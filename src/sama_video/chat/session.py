@@ -16,10 +16,11 @@ from sama_video.chat.binding import ADOPTED, LAST_TOKEN, NOT_ASKED_FOR, BoundAns
 from sama_video.chat.frames import FrameChooser, FrameStates
 from sama_video.chat.history import AskedTurn, History
 from sama_video.chat.masks import MaskMaker, Progress
-from sama_video.chat.objects import KnownObject, ObjectBook, Sighting
+from sama_video.chat.objects import BookSnapshot, KnownObject, ObjectBook, Sighting, book_bytes
 from sama_video.chat.pointing import Pointing, frame_of, model_question
 from sama_video.chat.rules import Ground, token_rule
-from sama_video.dialogue.markup import clean_question, parse_answer, settled_text
+from sama_video.chat.standing import BookMarks, Standing, words_bytes
+from sama_video.dialogue.markup import REGION_TAG, clean_question, parse_answer, settled_text
 from sama_video.dialogue.turns import Dialogue, RegionPrompt, Timing, Turn
 from sama_video.errors import DialogueError, RegionError, SessionError
 from sama_video.model.decoding import DecodedRow, Decoder, Sampling
@@ -40,11 +41,16 @@ HALF_READ = "\ufffd"
 
 @dataclass(frozen=True)
 class Question:
-    """A question made ready: what the model reads, and what the session will remember of it."""
+    """A question made ready: what the model reads, and what the session will remember of it.
+
+    Attributes:
+        book: The objects as they were before it named any.
+    """
 
     text: str
     prompts: tuple[RegionPrompt, ...]
     asked: AskedTurn
+    book: BookSnapshot
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class ChatSession:
         self.sampling = sampling
         self.masks = masks
         self.book = ObjectBook()
+        self.marks = BookMarks()
         self.pointing = Pointing(clip, masks, self.book, self)
         self.states = states or FrameStates(model.model, chooser.clip, processor.vision_pixels)
         bias = 1.0 if chooser.protocol == "paper" else 0.0
@@ -140,7 +147,7 @@ class ChatSession:
         Raises:
             SamaError: The question, a region or the span breaks a rule; the session is as before.
         """
-        with self._whole_turn() as costs:
+        with self.whole_turn() as costs:
             decoder = self.decoder(ground)
             ready = self.prepare(question, regions, span)
             state, num_prefilled = self.history.prefill(decoder, ready.asked)
@@ -173,16 +180,23 @@ class ChatSession:
         Args:
             answer: As a model writes it, with its marks.
         """
-        with self._whole_turn() as costs:
+        with self.whole_turn() as costs:
             ready = self.prepare(question, regions)
             raw = self.processor.template.without_stop(answer).strip()
-            ids = self.processor.token_ids(self.processor.template.answer(raw))
-            if self.model.config.image_token_id in ids:
-                raise DialogueError("the answer holds the model's token for pictures; adopt it without.")
-            self.history.drop_cache()
-            self.history.close(ready.asked, ids, 0)
+            self.history.close(ready.asked, self.answer_ids(raw), 0)
             bound = bind_answer(raw, parse_answer(raw), {}, ADOPTED)
             return self.conclude(ready, bound, Timing(), costs).turn
+
+    def answer_ids(self, raw: str) -> list[int]:
+        """The ids of an answer held elsewhere, up to its end mark.
+
+        Raises:
+            DialogueError: It holds what only pictures may stand for.
+        """
+        ids = self.processor.token_ids(self.processor.template.answer(raw))
+        if self.model.config.image_token_id in ids:
+            raise DialogueError("the answer holds the model's token for pictures; give it without.")
+        return ids
 
     # objects
 
@@ -210,7 +224,7 @@ class ChatSession:
 
     def track(self, regions: Sequence[Region], progress: Progress | None = None) -> tuple[str, ...]:
         """Show objects without a word about them, and follow them through the clip; their names in order."""
-        with self._whole_turn():
+        with self.whole_turn():
             names = tuple(self.pointing.name(region).object_id for region in regions)
             self.track_all(names, progress)
         return names
@@ -222,7 +236,7 @@ class ChatSession:
         """
         if isinstance(region, ObjectRef):
             raise RegionError(f"{object_id} cannot be refined by naming {region.object}; give points, a box or a mask.")
-        with self._whole_turn():
+        with self.whole_turn():
             known = self.book[object_id]
             resolved = self.pointing.resolve(region, refining=True)
             assert not isinstance(resolved, ObjectRef)
@@ -249,6 +263,22 @@ class ChatSession:
         if self.masks.tracker.cache is not None:
             self.masks.tracker.cache.clear()
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes this conversation holds for itself: its cache, its objects, its words."""
+        return self.history.nbytes + book_bytes([self.book.snapshot(), *self.marks.books]) + words_bytes(self.dialogue)
+
+    @property
+    def shared_nbytes(self) -> int:
+        """Bytes of what was encoded of the clip, which every session made by `another` shares."""
+        cache = self.masks.tracker.cache
+        return self.states.nbytes + (0 if cache is None else cache.nbytes)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be asked: it is open, and no turn of it goes on."""
+        return not self._in_turn and not self._closed
+
     def another(self) -> "ChatSession":
         """A new conversation about the same clip, which shares what was encoded of it, and nothing that was said.
 
@@ -264,6 +294,48 @@ class ChatSession:
             origin=self.origin,
             states=self.states,
         )
+
+    def standing(self, num_turns: int | None = None) -> Standing:
+        """Where the conversation stands, or stood when its next turn began after that many.
+
+        Raises:
+            SessionError: It never stood there, or goes on from where another one stood later.
+        """
+        book = self.book.snapshot()
+        if num_turns is not None and num_turns != len(self.dialogue):
+            if num_turns not in self.marks.before:
+                raise SessionError(
+                    f"the session cannot go back to turn {num_turns}; it has {len(self.dialogue)} turns, and knows "
+                    f"where it stood after {', '.join(map(str, self.marks.before)) or 'none of them'}."
+                )
+            book = self.marks.before[num_turns]
+        return Standing(tuple(self.history.turns[:num_turns]), Dialogue(self.dialogue.turns[:num_turns]), book)
+
+    def stand(self, standing: Standing) -> None:
+        """Go on from where another conversation about the clip stands; the next turn reads all of it."""
+        self._check_idle()
+        self.history.drop_cache()
+        self.history.turns = list(standing.turns)
+        self.dialogue = standing.dialogue
+        self.book.restore(standing.book)
+        self.marks = BookMarks().up_to(len(standing.turns), standing.book)
+
+    def fork(self, num_turns: int | None = None) -> "ChatSession":
+        """A conversation that goes on apart from here, or from where this one stood after that many turns.
+
+        It shares what `another` shares, and starts with a copy of the cache, so its next turn reads only its own words.
+        """
+        self._check_idle()
+        forked = self.fork_at(self.standing(num_turns), self.marks)
+        forked.history.copy_cache(self.history)
+        return forked
+
+    def fork_at(self, standing: Standing, marks: BookMarks) -> "ChatSession":
+        """As `fork`, while this conversation may be in a turn: from values alone, so without its cache."""
+        forked = self.another()
+        forked.stand(standing)
+        forked.marks = marks.up_to(len(standing.turns), standing.book)
+        return forked
 
     def __enter__(self) -> "ChatSession":
         return self
@@ -285,15 +357,27 @@ class ChatSession:
         self, question: str, regions: Sequence[Region] = (), span: tuple[float, float] | None = None
     ) -> Question:
         """Check a question, turn its regions into masks, and choose its frames."""
+        book = self.book.snapshot()
+        text = self.words_of(question)
+        prompts = tuple(self.pointing.name(region) for region in self.pointing.regions_of(text, regions))
+        return Question(question, prompts, self.lay_out(text, prompts, span), book)
+
+    def words_of(self, question: str) -> str:
+        """A question without media placeholders and line breaks; at least one word."""
         text = clean_question(question, line_break=" ")
         if not text:
             raise DialogueError("the question is empty; write what you want to know.")
-        prompts = tuple(self.pointing.name(region) for region in self.pointing.regions_of(text, regions))
-        if prompts and not self.model.config.has_aggregator:
+        if REGION_TAG in model_question(text) and not self.model.config.has_aggregator:
             raise DialogueError(
                 "this checkpoint has no context aggregator, so it cannot read regions; "
                 "ask without <region> and <objN> tags."
             )
+        return text
+
+    def lay_out(
+        self, text: str, prompts: tuple[RegionPrompt, ...], span: tuple[float, float] | None = None
+    ) -> AskedTurn:
+        """Choose a question's frames, and lay its regions, whose objects are named, on them."""
         asked = model_question(text)
         pointed_at = [frame_of(prompt.region) for prompt in prompts if not isinstance(prompt.region, ObjectRef)]
         frames = self.chooser.choose(
@@ -306,7 +390,7 @@ class ChatSession:
         placed = tuple(
             self.chooser.as_shown(*self.pointing.place(prompt, self.chooser.in_clip(visible))) for prompt in prompts
         )
-        return Question(question, prompts, AskedTurn(asked, placed, frames))
+        return AskedTurn(asked, placed, frames)
 
     def decoder(self, ground: Ground) -> Decoder:
         """What grows this turn's answer."""
@@ -351,6 +435,7 @@ class ChatSession:
         )
         turn = Turn(ready.text, ready.prompts, bound.text, bound.raw, bound.phrases, timing)
         self.dialogue = self.dialogue.and_then(turn)
+        self.marks.set(len(self.dialogue), ready.book, self.book.snapshot())
         object_ids = tuple(dict.fromkeys((*turn.object_ids, *bound.object_ids)))
         return Answer(turn, Masklets(self, object_ids), bound.problems, bound.segs)
 
@@ -389,7 +474,7 @@ class ChatSession:
     # order
 
     @contextmanager
-    def _whole_turn(self) -> Iterator[Costs]:
+    def whole_turn(self) -> Iterator[Costs]:
         """Let everything inside happen, or nothing."""
         self._check_idle()
         book, dialogue = self.book.snapshot(), self.dialogue
@@ -400,6 +485,7 @@ class ChatSession:
         except BaseException:
             self.book.restore(book)
             self.dialogue = dialogue
+            self.marks.drop(num_turns)
             self.history.rewind(num_turns, num_read)
             raise
         finally:

@@ -15,18 +15,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from sama_video.chat.frames import TurnFrames
-from sama_video.chat.history import AskedTurn
-from sama_video.chat.objects import KnownObject, Sighting
+from sama_video.chat.objects import KnownObject
 from sama_video.chat.session import ChatSession
+from sama_video.chat.standing import Standing
+from sama_video.chat.turn_state import object_from_json, object_to_json, turn_from_json, turn_to_json
 from sama_video.dialogue.turns import Dialogue
 from sama_video.errors import SessionError
 from sama_video.model.decoding import Sampling
 from sama_video.regions.masklet import Masklet
-from sama_video.regions.rle import as_rle
-from sama_video.regions.shapes import Box, Mask, ObjectRef, Points, region_from_json, region_to_json
 from sama_video.video.clip import ArrayFrames, Clip
 from sama_video.video.reader import open_video
 
@@ -106,10 +103,11 @@ def restore_session(model: "LoadedModel", folder: str | Path) -> "ChatSession | 
             )
         session = model.chat(_open_clip(folder, public["video"], state), **state["options"])
         session.sampling = Sampling(**state["sampling"])
-        session.dialogue = Dialogue.from_json(public["turns"])
-        session.history.turns = [_turn_from_json(row) for row in state["turns"]]
-        objects = {row["id"]: _object_from_json(row, folder) for row in state["objects"]}
-        session.book.restore((objects, int(state["objects_met"])))
+        device = session.masks.tracker.segmenter.device
+        objects = {row["id"]: _object_from_json(row, folder, device) for row in state["objects"]}
+        turns = tuple(turn_from_json(row) for row in state["turns"])
+        book = objects, int(state["objects_met"])
+        session.stand(Standing(turns, Dialogue.from_json(public["turns"]), book))
         if "live" not in state:
             return session
         from sama_video.chat.live import LiveSession
@@ -150,63 +148,15 @@ def _state_json(session: ChatSession) -> dict[str, Any]:
             "frame_choice": session.chooser.frame_choice,
         },
         "sampling": asdict(session.sampling),
-        "turns": [_turn_json(turn) for turn in session.history.turns],
-        "objects": [_object_json(session.book[name]) for name in session.book.object_ids],
+        "turns": [turn_to_json(turn) for turn in session.history.turns],
+        "objects": [object_to_json(session.book[name]) for name in session.book.object_ids],
         "objects_met": session.book.snapshot()[1],
     }
 
 
-def _turn_json(turn: AskedTurn) -> dict[str, Any]:
-    return {
-        "question": turn.question,
-        "regions": [{"frame": frame, "mask": mask} for frame, mask in turn.regions],
-        "context": list(turn.frames.context),
-        "dense": list(turn.frames.dense),
-        "answer_ids": list(turn.answer_ids or ()),
-    }
-
-
-def _turn_from_json(row: dict[str, Any]) -> AskedTurn:
-    return AskedTurn(
-        row["question"],
-        tuple((region["frame"], as_rle(region["mask"])) for region in row["regions"]),
-        TurnFrames(tuple(row["context"]), tuple(row["dense"])),
-        tuple(row["answer_ids"]),
-    )
-
-
-def _object_json(known: KnownObject) -> dict[str, Any]:
-    sightings = []
-    for sighting in known.sightings.values():
-        shown = sighting.shown_as
-        sightings.append(
-            {
-                "frame": sighting.frame_idx,
-                "mask": sighting.mask,
-                "shown_as": region_to_json(shown) if isinstance(shown, Points | Box | Mask) else None,
-                "embedding": shown.tolist() if isinstance(shown, Tensor) else None,
-            }
-        )
-    return {"id": known.object_id, "name": known.name, "sightings": sightings}
-
-
-def _object_from_json(row: dict[str, Any], folder: Path) -> KnownObject:
-    sightings = {}
-    for item in row["sightings"]:
-        mask = None if item["mask"] is None else as_rle(item["mask"])
-        sightings[item["frame"]] = Sighting(item["frame"], mask, _shown_as(item))
-    path = folder / MASKLETS / f"{row['id']}.json"
-    masklet = Masklet.from_json(_read(path, None))
-    return KnownObject(row["id"], sightings, masklet, row["name"])
-
-
-def _shown_as(item: dict[str, Any]) -> Points | Box | Mask | Tensor | None:
-    if item["embedding"] is not None:
-        return torch.tensor(item["embedding"])
-    shown = None if item["shown_as"] is None else region_from_json(item["shown_as"])
-    if isinstance(shown, ObjectRef):
-        raise ValueError(f"a sighting shows {shown.object} by its name")
-    return shown
+def _object_from_json(row: dict[str, Any], folder: Path, device: torch.device) -> KnownObject:
+    known = object_from_json(row, device=device)
+    return replace(known, masklet=Masklet.from_json(_read(folder / MASKLETS / f"{known.object_id}.json", None)))
 
 
 def _read(path: Path, schema: str | None) -> dict[str, Any]:
