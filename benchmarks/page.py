@@ -71,10 +71,25 @@ notes where each annotation begins; `open` is every later time; `tracks` decodes
 what one would do without an index. Memory is what each step adds to a process of its own. Aim: seconds for 100,000
 annotations.""",
     ),
+    "loading": (
+        "Loading of training records",
+        """A record file of the mixture is opened for the first time (`index`) and again (`open`); then the mixture
+chooses positions, reads records, and reads them in worker processes, whose memory is each one's own. `decode` adds up
+to 32 frames of the clip. `loader` is torch's, two records a batch, with worker processes. A core's rate divides by
+processor time, so that a busy machine does not show in it.""",
+    ),
     "startup": (
         "Starting up",
         """From the start of a process to its end, torch and transformers alone for comparison. Importing the package
 does no work; torch comes with the first thing that needs it. Aim: `sama --help` under 0.3 s.""",
+    ),
+    "training": (
+        "Training on records",
+        """One update in parts, each waited for: reading a batch on one core (paint, resize, tokenise), forward,
+backward, optimiser. Records and tokens per second are those of a whole run, worker processes reading ahead if there
+are any. Use of the matrix units is the work of one forward and backward, nothing computed twice, over the time of
+forward, backward and optimiser, as a share of what large matrix products reach on the same device. Aim: 45 % for the
+1B on one H200.""",
     ),
     "real_size": (
         "Real sizes",
@@ -116,7 +131,7 @@ def command(name: str, result: Result) -> str:
     return " ".join(words)
 
 
-DERIVED = {"live": ("warmup",), "real_size": ("warmups", "segmenter")}
+DERIVED = {"live": ("warmup",), "loading": ("file_bytes",), "real_size": ("warmups", "segmenter")}
 
 
 def place(machine: Result) -> str:
@@ -279,10 +294,56 @@ def mask_index(result: Result) -> list[str]:
     ]
 
 
+def loading(result: Result) -> list[str]:
+    """Rates of each step."""
+    rows = [
+        [
+            row["step"],
+            row["records"],
+            f"{row['seconds']:.3g}",
+            *(
+                "" if row[key] is None else f"{row[key]:,.3g}"
+                for key in ("records_per_second", "records_per_core_second")
+            ),
+            "-" if row["memory_mib"] is None else f"{row['memory_mib']:,.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    given = result["arguments"]
+    return [
+        f"{given['records']:,} records in {given['file_bytes'] / 1e6:,.0f} MB.",
+        "",
+        *table(("step", "records", "seconds", "records/s", "records/s of a core", "memory MiB"), rows),
+    ]
+
+
 def startup(result: Result) -> list[str]:
     """Whole processes."""
     rows = [[row["what"], f"{1000 * row['seconds']['min']:.0f}", ms(row["seconds"])] for row in result["rows"]]
     return [f"`sama.load` loads the {result['model']}.", "", *table(("process", "shortest ms", "median ms"), rows)]
+
+
+def training(result: Result) -> list[str]:
+    """The parts of an update of each size, and the rate of a run."""
+    rows = [
+        [
+            row["preset"],
+            f"{row['trained_parameters'] / 1e6:,.0f} of {row['parameters'] / 1e6:,.0f} M",
+            row["batch"],
+            row["tokens"],
+            row["masks"],
+            *(ms(row[f"{part}_seconds"]) for part in ("read", "forward", "backward", "optimiser")),
+            f"{row['records_per_second']:.3g}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{100 * row['data_wait_share']:.0f} %",
+            f"{100 * row['matrix_use']:.0f} %",
+        ]
+        for row in result["rows"]
+    ]
+    head = ("preset", "trained", "records", "tokens", "masks", "read ms", "forward ms", "backward ms", "optimiser ms")
+    more = ("records/s", "tokens/s", "waits for data", "of matrix rate")
+    rate = result["rows"][0]["matrix_tflops_per_second"]
+    return [f"Random weights. Large matrices: {rate:.3g} TFLOP/s.", "", *table((*head, *more), rows)]
 
 
 def real_size(result: Result) -> list[str]:
@@ -338,7 +399,9 @@ TABLES: dict[str, Callable[[Result], list[str]]] = {
     "decode": decode,
     "jf": jf,
     "mask_index": mask_index,
+    "loading": loading,
     "startup": startup,
+    "training": training,
     "real_size": real_size,
 }
 

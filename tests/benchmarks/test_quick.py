@@ -16,7 +16,9 @@ ROW_KEYS = {
     "decode": {"clip", "frames", "ratio", "clip_seconds", "bare_seconds", "clip_open_seconds"},
     "startup": {"what", "seconds"},
     "jf": {"way"},
+    "training": {"preset", "forward_seconds", "backward_seconds", "tokens_per_second", "matrix_use"},
     "mask_index": {"step", "seconds", "memory_mib"},
+    "loading": {"step", "records", "seconds", "records_per_second", "memory_mib"},
 }
 
 

@@ -14,7 +14,7 @@ from sama_video.train.ablation.findings import document, page
 from sama_video.train.ablation.study import SCORES, StudyConfig, differences, paired_difference, run_study
 from sama_video.train.ablation.variants import VARIANTS, count_parameters, read_foundation
 from sama_video.train.engine import seed_of
-from sama_video.train.stages.language import name_classes
+from sama_video.train.worlds import PlainWorld
 
 SMALL = StudyConfig(seeds=(0, 1), speak_steps=1, steps=1, clips=2)
 
@@ -65,7 +65,8 @@ def test_perception_is_the_finished_models(stages, foundation):
 
 
 def test_the_finished_model_says_another_prompt_for_each_name(foundation):
-    prompts = foundation.name_prompts[name_classes()[:, 0], name_classes()[:, 1]]
+    names = PlainWorld().name_classes()
+    prompts = foundation.name_prompts[names[:, 0], names[:, 1]]
     apart = torch.cdist(prompts, prompts) + torch.eye(len(prompts)) * 1e9
     assert apart.min() > 0.1 * prompts.std() * prompts.shape[1] ** 0.5
 

@@ -10,30 +10,27 @@ from safetensors.torch import save_file
 
 from sama_video.chat.frames import FrameChooser
 from sama_video.chat.loading import load
-from sama_video.data.synthetic.wording import VOCABULARY
-from sama_video.data.synthetic.world import sample_scene
-from sama_video.dialogue.markup import IMAGE_CONTEXT
+from sama_video.data.synthetic.diagnostic import DiagnosticWorld
+from sama_video.data.synthetic.levels import HELD_OUT, SEEDS
+from sama_video.data.synthetic.wording import split_words
+from sama_video.dialogue.markup import IMAGE_CONTEXT, SEG
 from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
 from sama_video.model.presets import preset_config
 from sama_video.train.config import load_recipe, to_yaml
-from sama_video.train.dialogues import (
-    REGION_KINDS,
-    encode_told,
-    pointed_mask,
-    tell,
-    tell_without_pictures,
-    turns_of,
-)
+from sama_video.train.dialogues import encode_told, pointed_mask, turns_of
 from sama_video.train.engine import RunFolder
 from sama_video.train.export import command, export
+from sama_video.train.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
+from sama_video.train.plain_dialogues import PlainTeller
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.language import class_codes, name_classes, translate_head
+from sama_video.train.stages.language import class_codes, translate_head
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
 from sama_video.train.stages.speak import SpeakStage
-from sama_video.train.vocabulary import make_processor, nano_tokenizers
+from sama_video.train.vocabulary import VOCABULARY, make_processor, nano_tokenizers
+from sama_video.train.worlds import LevelWorld, PlainWorld
 from sama_video.video.clip import Clip
 
 SMALL = [
@@ -45,7 +42,7 @@ SMALL = [
     "joint.text_share=0",
     "joint.mask_share=1",
 ]
-ALWAYS_LATE = {"kinds": {"attribute": 1.0, "what": 1.0, "segment_text": 1.0}, "late_share": 1.0}
+ALWAYS_LATE = {"kinds": {"attribute": 1.0, "click": 1.0, "grounding": 1.0}, "late_share": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +60,10 @@ def processor(config):
     return make_processor(config)
 
 
-def _told(config, seed, num_turns=6, **settings):
-    return tell(np.random.default_rng(seed), sample_scene(seed), config, num_turns, **settings)
+def _told(config, seed, num_turns=6, *, plain_share=0.0, **settings):
+    rng, kinds = np.random.default_rng(seed), {"kinds": TALKING_KINDS}
+    scene = LevelWorld().draw(rng)
+    return LevelTeller(plain_share).tell(rng, scene, config, num_turns, **{**kinds, **settings})
 
 
 # words
@@ -72,9 +71,28 @@ def _told(config, seed, num_turns=6, **settings):
 
 def test_every_word_of_the_language_is_one_token(processor):
     for word in VOCABULARY:
-        assert len(processor.tokenizer.encode(word)) == 1
-        assert len(processor.tokenizer.encode(f" {word}")) == 1
+        begins = word[0].isupper() or not word[0].isalpha()
+        assert len(processor.tokenizer.encode(word if begins else f" {word}")) == 1
         assert len(processor.qformer_tokenizer.encode(word, add_special_tokens=False)) == 1
+    for tenths in range(100):
+        assert len(processor.tokenizer.encode(f"{tenths / 10:.1f}")) == 1
+
+
+def test_the_vocabulary_is_what_the_worlds_say():
+    world = DiagnosticWorld(2)
+    said = {
+        word
+        for seed in range(SEEDS["train"].start + 5000, SEEDS["train"].start + 5030)
+        for turn in world.talk(seed).turns
+        for text in (turn.text, turn.answer)
+        for word in split_words(text)
+    }
+    assert {word for word in said if word[0] != "<" and word != SEG and not word.isdigit()} <= set(VOCABULARY)
+
+
+def test_any_text_comes_back_from_its_tokens(processor):
+    for text in ("from 1.2 s to 12.3 s, or 7?", "Où est l'étoile\n x_y 3.14"):
+        assert processor.tokenizer.decode(processor.tokenizer.encode(text)) == text
 
 
 def test_tokenizers_fit_the_model_and_come_out_the_same_again(config, processor):
@@ -91,7 +109,7 @@ def test_tokenizers_fit_the_model_and_come_out_the_same_again(config, processor)
 @pytest.mark.parametrize("seed", range(6))
 def test_frames_are_chosen_as_a_conversation_chooses_them(config, seed):
     told = _told(config, seed, **ALWAYS_LATE)
-    clip = Clip.from_frames(told.clip.frames[list(told.context)], times=told.clip.times[list(told.context)])
+    clip = Clip.from_frames(told.shot.frames[list(told.context)], times=told.shot.times[list(told.context)])
     whole = FrameChooser(config, clip).whole
     assert [told.context[i] for i in whole.dense] == list(told.dense)
     shown = set()
@@ -99,7 +117,7 @@ def test_frames_are_chosen_as_a_conversation_chooses_them(config, seed):
         wanted = (set(told.dense) if index == 0 else set()) | {region.frame_position for region in spec.regions}
         assert set(spec.dense_positions) == wanted - shown
         assert list(spec.dense_positions) == sorted(spec.dense_positions)
-        assert spec.dense_times == tuple(told.clip.times[list(spec.dense_positions)])
+        assert spec.dense_times == tuple(told.shot.times[list(spec.dense_positions)])
         shown |= wanted
 
 
@@ -121,9 +139,42 @@ def test_regions_lie_on_objects_that_can_be_seen(config):
         told = _told(config, seed, kinds={"attribute": 1.0}, late_share=0.5)
         regions = [region for spec in told.specs for region in spec.regions]
         for region, object_idx in zip(regions, told.region_objects, strict=True):
-            true = told.clip.masks[object_idx, region.frame_position]
+            true = told.shot.masks[object_idx, region.frame_position]
             assert true.any()
             assert (region.mask & true).any()
+
+
+def test_every_mark_has_its_object_and_every_tag_its_region(config):
+    for seed in range(12):
+        told = _told(config, seed, num_turns=8, plain_share=0.3)
+        for turn, spec in zip(told.turns, told.specs, strict=True):
+            assert turn.answer.count(SEG) == len(turn.seg_objects)
+            assert turn.question.count("<region>") == len(turn.region_objects) == len(spec.regions)
+            assert "<obj" not in turn.question
+
+
+def test_regions_are_told_by_what_they_look_like_where_they_are_pointed_at(config):
+    for seed in range(6):
+        told = _told(config, seed)
+        assert told.region_looks.shape == (len(told.region_objects), 4)
+        for look, object_idx in zip(told.region_looks, told.region_objects, strict=True):
+            assert (look[1:] == told.shot.looks[object_idx, 0, 1:]).all()
+
+
+def test_no_question_is_about_a_pair_that_is_held_out(config):
+    unseen = [f"{color} {shape}" for split in ("val", "test") for color, shape in HELD_OUT[split]]
+    kinds = {"not-there": 1.0, "attribute": 0.2}
+    asked = [turn.question for seed in range(30) for turn in _told(config, seed, kinds=kinds).turns]
+    assert any("Is there" in question for question in asked)
+    assert not [question for question in asked if any(name in question for name in unseen)]
+
+
+def test_the_plain_worlds_dialogues_are_laid_out_alike(config, processor):
+    rng = np.random.default_rng(5)
+    told = PlainTeller().tell(rng, PlainWorld().draw(rng), config, 6, kinds=PlainTeller.usual["all"], late_share=1.0)
+    assert len(told.specs) == len(told.turns) == 6
+    assert set(told.dense) <= set(told.specs[0].dense_positions)
+    assert len(encode_told(processor, told).input_ids) > len(told.dense) * config.tokens_per_side**2
 
 
 def test_pointed_masks_are_never_empty():
@@ -165,7 +216,7 @@ def test_speak_trains_decoder_and_grounding_head_alone(run):
     stage = SpeakStage(run)
     batch = stage.batch(np.random.default_rng(0))
     silent = _silent(stage, batch)
-    assert {name.split(".")[0] for name in silent} <= {"cell_head", "place_head", "centre_head"}
+    assert {name.split(".")[0] for name in silent} <= {"cell_head", "place_head", "centre_head", "look_head"}
     moved = {name.split(".")[2] for name, p in stage.named_parameters() if p.grad is not None}
     assert moved == {"language_model", "grounding_head"}
     assert {name.split(".")[0] for name in stage.result()} == {"language_model", "grounding_head"}
@@ -173,13 +224,13 @@ def test_speak_trains_decoder_and_grounding_head_alone(run):
 
 def test_speak_learns_only_answers_that_name_their_object(run):
     stage, rng = SpeakStage(run), np.random.default_rng(1)
-    scene = sample_scene(7)
-    turns = tell_without_pictures(rng, scene, 6)
-    batch = stage.stack_text([(scene, turns)])
-    learnt = batch.labels[0][batch.labels[0] != -100]
-    said = stage.processor.tokenizer.decode(learnt)
+    blinds = [stage.tell_blind(rng, stage.world.draw(rng), 6) for _ in range(8)]
+    batch = stage.stack_text(blinds)
+    said = stage.processor.tokenizer.decode(batch.labels[batch.labels != -100])
+    assert "Sure, it is" in said
     assert " moves " not in said
-    assert len(batch.seg_classes) == sum(len(turn.seg_objects) for turn in turns)
+    assert len(batch.seg_classes) == sum(len(turn.seg_objects) for blind in blinds for turn in blind.turns)
+    assert (batch.seg_classes[:, 2:] == 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +255,10 @@ def test_refer_reaches_every_part_it_hands_on(run):
 
 def test_refer_accepts_a_batch_without_segs_and_regions(run):
     stage = ReferStage(run)
-    batch = stage.stack_seen([_told(stage.config, 4, kinds={"absent": 1.0}, num_turns=2)])
+    told = next(
+        told for seed in range(99) if not (told := _told(stage.config, seed, 2, kinds={"ambiguous": 1.0})).seg_objects
+    )
+    batch = stage.stack_seen([told])
     assert len(batch.seg_classes) == 0
     loss, _ = stage(batch)
     loss.backward()
@@ -220,7 +274,7 @@ def test_joint_starts_where_the_prompts_of_the_segmenter_are(joint):
 
 def test_joint_trains_the_mask_decoder_and_not_the_image_encoder(joint):
     stage, *_ = joint
-    told = [_told(stage.config, seed, kinds={"segment_text": 1.0, "attribute": 1.0}) for seed in (1, 2)]
+    told = [_told(stage.config, seed, kinds={"grounding": 1.0, "attribute": 1.0}) for seed in (1, 2)]
     silent = _silent(stage, stage.stack_seen(told, np.random.default_rng(0)))
     assert {name.rsplit(".", 2)[-3] for name in silent if "mask_decoder" not in name} == set()
     segmenter = stage.sama.model.segmenter
@@ -239,11 +293,11 @@ def test_joint_scores_answers_and_masks(joint):
 
 def test_a_head_is_translated_exactly_between_sums_of_class_codes():
     torch.manual_seed(0)
-    head, names = GroundingHead(32, 16), name_classes()
-    codes, prompts = class_codes(16), torch.randn(16, 16)
-    colors, shapes = codes.split((9, 7))
+    head, names = GroundingHead(32, 16), LevelWorld().name_classes()
+    codes, prompts = class_codes(16), torch.randn(18, 16)
+    colors, shapes = codes.split((9, 9))
     spoken = colors[names[:, 0]] + shapes[names[:, 1]]
-    other_colors, other_shapes = prompts.split((9, 7))
+    other_colors, other_shapes = prompts.split((9, 9))
     wanted = other_colors[names[:, 0]] + other_shapes[names[:, 1]]
     head.linear_2.weight.data.zero_()
     for target, answer in zip(spoken[:5], wanted[:5], strict=True):

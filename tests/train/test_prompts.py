@@ -1,9 +1,10 @@
-"""Drawn prompts mean what they say, and scenes for training and evaluation never meet."""
+"""Drawn prompts mean what they say, and masks become labels without loss."""
 
 import numpy as np
 import pytest
 
-from sama_video.train.attributes import UNSAID, attribute_ids
+from sama_video.data.synthetic.levels import COLORS, SHAPES, is_allowed
+from sama_video.train.attributes import UNSAID
 from sama_video.train.prompts import (
     draw_absent_attributes,
     draw_attributes,
@@ -12,22 +13,14 @@ from sama_video.train.prompts import (
     draw_corrections,
     matching,
 )
-from sama_video.train.scenes import (
-    HELD_OUT_SEEDS,
-    cell_labels,
-    coverage,
-    draw_clip,
-    draw_frame,
-    draw_scene,
-    filled_box,
-    held_out_scene,
-)
+from sama_video.train.scenes import cell_labels, coverage, filled_box
+from sama_video.train.worlds import LevelWorld
 
 
 @pytest.fixture(scope="module")
 def clips():
-    rng = np.random.default_rng(0)
-    return [draw_frame(rng, draw_scene(rng)) for _ in range(6)]
+    rng, world = np.random.default_rng(0), LevelWorld()
+    return [world.frame(rng, world.draw(rng)) for _ in range(6)]
 
 
 @pytest.fixture
@@ -67,7 +60,7 @@ def test_corrections_say_whether_they_are_on_the_object(clips, rng):
 
 def test_attributes_single_out_their_object(clips, rng):
     for clip in clips:
-        ids = attribute_ids(clip.objects)
+        ids = clip.looks[:, 0]
         for chosen in range(len(ids)):
             for _ in range(8):
                 said = draw_attributes(rng, ids, chosen)
@@ -77,24 +70,11 @@ def test_attributes_single_out_their_object(clips, rng):
 
 def test_absent_attributes_fit_nothing(clips, rng):
     for clip in clips:
-        ids = attribute_ids(clip.objects)
-        assert not any(matching(ids, draw_absent_attributes(rng, ids)).any() for _ in range(16))
-
-
-def test_training_never_draws_a_held_out_scene(rng):
-    assert all(draw_scene(rng).seed not in HELD_OUT_SEEDS for _ in range(20))
-    held_out = {held_out_scene(purpose, i).seed for purpose in ("see", "track", "demo") for i in range(5)}
-    assert len(held_out) == 15
-    assert held_out <= set(HELD_OUT_SEEDS)
-
-
-def test_clip_times_are_even_and_within_the_scene(rng):
-    for _ in range(10):
-        scene = draw_scene(rng)
-        times = draw_clip(rng, scene, 4).times
-        assert np.allclose(np.diff(times), np.diff(times)[0])
-        assert times.min() >= 0
-        assert times.max() <= scene.seconds + 1e-9
+        ids = clip.looks[:, 0]
+        for _ in range(16):
+            said = draw_absent_attributes(rng, ids)
+            assert not matching(ids, said).any()
+            assert is_allowed("train", tuple(COLORS)[said[0] - 1], SHAPES[said[1] - 1])
 
 
 def test_coverage_keeps_the_area_at_any_ratio(rng):

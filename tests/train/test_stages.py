@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from sama_video.model.modeling_sama import shuffle_pixels
-from sama_video.train.attributes import attribute_ids
-from sama_video.train.config import load_recipe
-from sama_video.train.scenes import cell_labels, draw_frame, draw_scene
+from sama_video.train.config import TrainConfig, load_recipe
+from sama_video.train.scenes import cell_labels
 from sama_video.train.stages import STAGES
+from sama_video.train.stages.plain import PlainSegmentStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentBatch, SegmentStage
 from sama_video.train.stages.track import TrackStage
@@ -108,9 +108,25 @@ def test_cells_of_a_token_are_the_patches_it_folds_together(run):
     grid = torch.zeros((2 * side) ** 2, 4, dtype=torch.long)
     grid[folded.flatten()] = labels
     rng = np.random.default_rng(0)
-    clip = draw_frame(rng, draw_scene(rng))
-    truth = cell_labels(clip.masks[:, 0], attribute_ids(clip.objects), 2 * side, 0.4)
+    clip = stage.world.frame(rng, stage.world.draw(rng))
+    truth = cell_labels(clip.masks[:, 0], clip.looks[:, 0], 2 * side, 0.4)
     assert torch.equal(grid.view(2 * side, 2 * side, 4), torch.from_numpy(truth))
+
+
+def test_plain_stages_lead_to_their_namesakes(run, track):
+    assert SegmentStage.predecessors(run) == ("plain_segment", "plain_track")
+    assert SegmentStage.predecessors(TrainConfig()) == ()
+    plain = PlainSegmentStage(run)
+    assert plain.predecessors(run) == ()
+    assert plain.world.shapes != SegmentStage(run).world.shapes
+    assert plain.segment_settings == run.plain_segment
+    stage = SegmentStage(run)
+    stage.start({"plain_segment": plain.result(), "plain_track": track.result()})
+    assert torch.equal(stage.attribute_prompts.tables[0].weight, plain.attribute_prompts.tables[0].weight)
+    memory = "segmenter.memory_attention.layer_norm.weight"
+    assert torch.equal(stage.state_dict()[memory], track.result()[memory])
+    conv = "segmenter.vision_encoder.neck.convs.0.weight"
+    assert torch.equal(stage.state_dict()[conv], track.result()[conv])
 
 
 def test_the_table_of_stages_names_them_rightly():

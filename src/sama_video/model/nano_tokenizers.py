@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from sama_video.dialogue.markup import BACKBONE_TOKENS, GROUNDING_TOKENS, QFORMER_TOKENS, TEMPLATES
@@ -17,6 +17,9 @@ from sama_video.dialogue.markup import BACKBONE_TOKENS, GROUNDING_TOKENS, QFORME
 _TEMPLATE = TEMPLATES["qwen_chat"]
 _TURN_END, _PAD = _TEMPLATE.stop_strings
 _TURN_START = _TEMPLATE.user_prefix.removesuffix("user\n")
+_WHOLE_SECONDS = Regex(r"(?<![\d.])\d\.\d(?![\d])|\d| ?[^\s\d\p{P}\p{S}]+| ?[\p{P}\p{S}]+|\s+")
+"""Pieces that stay apart: seconds with one decimal, other digits one by one, words and marks with the space before."""
+
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -42,7 +45,7 @@ class TokenLayout:
 
 
 NANO_TOKENS = TokenLayout(
-    rows=768,
+    rows=1024,
     ids={t: i for i, t in enumerate((_PAD, _TURN_START, _TURN_END, *BACKBONE_TOKENS, *GROUNDING_TOKENS))},
     question_rows=512,
     question_ids={token: index for index, token in enumerate((*_BERT_SPECIALS, *QFORMER_TOKENS))},
@@ -51,11 +54,20 @@ NANO_TOKENS = TokenLayout(
 )
 
 
-def build_language_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
-    """The decoder's tokenizer: byte-level BPE, single digits, every frequent word one token."""
+def build_language_tokenizer(corpus: Iterable[str], *, whole_seconds: bool = False) -> PreTrainedTokenizerFast:
+    """The decoder's tokenizer: byte-level BPE, single digits, every frequent word one token.
+
+    Args:
+        whole_seconds: Whether times such as 1.2 may be one token too, where the corpus has them often.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(_WHOLE_SECONDS, behavior="isolated")
+            if whole_seconds
+            else pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not whole_seconds),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -165,7 +165,7 @@ def _nano() -> SamaConfig:
     return SamaConfig(
         preset="nano",
         vision_config=_vision(
-            image_size=(112, 112),
+            image_size=(128, 128),
             patch_size=(8, 8),
             hidden_size=128,
             num_hidden_layers=4,

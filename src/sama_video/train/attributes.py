@@ -1,4 +1,7 @@
-"""What objects look like, as class numbers, and the small modules that read and speak them."""
+"""What objects look like, as class numbers, and the small modules that read and speak them.
+
+The classes are those of the diagnostic world; the older world has the first of each.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,8 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sama_video.data.synthetic.shapes import COLORS, SHAPES, SIZES, TEXTURES
-from sama_video.data.synthetic.world import ObjectSpec
+from sama_video.data.synthetic.appearance import Look
+from sama_video.data.synthetic.levels import COLORS, SHAPES, SIZES, TEXTURES
+from sama_video.data.synthetic.shapes import ObjectSpec
 
 ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
     "color": tuple(COLORS),
@@ -24,7 +28,7 @@ UNSAID: Final = 0
 NUM_CLASSES: Final = tuple(len(words) + 1 for words in ATTRIBUTES.values())
 
 
-def attribute_ids(specs: Sequence[ObjectSpec]) -> Int[np.ndarray, "objects 4"]:
+def attribute_ids(specs: Sequence[ObjectSpec | Look]) -> Int[np.ndarray, "objects 4"]:
     """Class numbers of each object's colour, shape, texture and size, counted from 1."""
     rows = [[words.index(getattr(spec, name)) + 1 for name, words in ATTRIBUTES.items()] for spec in specs]
     return np.asarray(rows, dtype=np.int64).reshape(-1, len(ATTRIBUTES))

@@ -4,6 +4,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from sama_video.errors import ConfigError
 RECIPES = Path(__file__).parent / "recipes"
 T = typing.TypeVar("T")
 STAGE_NAMES = ("segment", "track", "see", "speak", "refer", "joint")
+PLAIN_STAGE_NAMES = ("plain_segment", "plain_track", "plain_see")
+"""Stages that lead to their namesakes by the older, plainer world; a recipe leaves them out by giving them no steps."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,27 @@ class OptimizerConfig:
     weight_decay: float = 0.02
     clip_norm: float = 1.0
     warmup_steps: int = 50
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Where clips come from.
+
+    Args:
+        name: "levels" for the diagnostic world, "plain" for the older and simpler one.
+        level: Of the diagnostic world.
+        easier_share: Share of its clips that are of level 1.
+    """
+
+    name: str = "levels"
+    level: int = 2
+    easier_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.name not in ("levels", "plain"):
+            raise ConfigError(f"world.name is {self.name!r}; the worlds are levels and plain.")
+        if self.level not in (1, 2, 3):
+            raise ConfigError(f"world.level is {self.level}; the levels are 1, 2 and 3.")
 
 
 @dataclass(frozen=True)
@@ -98,7 +122,9 @@ class LanguageConfig(StageConfig):
         text_share: Share of steps that are pixel-free dialogues.
         late_frame_share: Share of dialogues in which a later turn brings a dense frame of its own.
         masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
+        plain_share: Share of dialogues about the diagnostic world that are put in the plain world's words.
         mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
+        look_weight: Weight of telling what a region's object looks like from the state at the region's end.
         decoder_learning_rate: For SAM 2's mask decoder in the joint stage.
     """
 
@@ -107,11 +133,13 @@ class LanguageConfig(StageConfig):
     text_share: float = 0.0
     late_frame_share: float = 0.25
     masks_per_object: int = 2
+    plain_share: float = 0.2
     mask_share: float = 1.0
     mask_weight: float = 0.5
     distillation_weight: float = 1.0
     dense_weight: float = 0.3
     centre_weight: float = 0.0
+    look_weight: float = 0.0
     decoder_learning_rate: float = 1e-4
 
 
@@ -129,7 +157,11 @@ class TrainConfig:
     stages: tuple[str, ...] = STAGE_NAMES
     checkpoint_seconds: float = 60.0
     log_every: int = 20
+    world: WorldConfig = field(default_factory=WorldConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    plain_segment: SegmentConfig = field(default_factory=partial(SegmentConfig, steps=0))
+    plain_track: TrackConfig = field(default_factory=partial(TrackConfig, steps=0))
+    plain_see: SeeConfig = field(default_factory=partial(SeeConfig, steps=0))
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     see: SeeConfig = field(default_factory=SeeConfig)
@@ -139,8 +171,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in self.stages:
-            if name not in STAGE_NAMES:
-                raise ConfigError(f"stages names {name!r}; the stages are {', '.join(STAGE_NAMES)}.")
+            if name not in (*PLAIN_STAGE_NAMES, *STAGE_NAMES):
+                known = ", ".join((*PLAIN_STAGE_NAMES, *STAGE_NAMES))
+                raise ConfigError(f"stages names {name!r}; the stages are {known}.")
 
     def stage(self, name: str) -> StageConfig:
         """The settings of a stage."""
@@ -168,7 +201,9 @@ def to_yaml(config: TrainConfig) -> str:
 def stage_yaml(config: TrainConfig, name: str) -> str:
     """The settings that decide what a stage becomes, as YAML."""
     tree = dataclasses.asdict(config)
-    return yaml.safe_dump(_plain({key: tree[key] for key in ("preset", "seed", "optimizer", name)}), sort_keys=False)
+    return yaml.safe_dump(
+        _plain({key: tree[key] for key in ("preset", "seed", "world", "optimizer", name)}), sort_keys=False
+    )
 
 
 def from_tree(kind: type[T], tree: object, where: str) -> T:

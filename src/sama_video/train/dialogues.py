@@ -1,58 +1,29 @@
-"""Synthetic clips with dialogues about them, laid out as a conversation would show them to the model.
+"""Clips with dialogues about them, laid out as a conversation would show them to the model.
 
 Frames are chosen, shown and pointed at as a chat session does it: context frames in every turn, dense frames once, and
-a frame that a question points at joins the dense ones of its turn.
+a frame that a question points at joins the dense ones of its turn. What is said is a teller's matter, one for each
+world: `plain_dialogues` and `level_dialogues`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
-from sama_video.data.synthetic.language import (
-    KIND_WEIGHTS,
-    SyntheticTurn,
-    name_of,
-    sample_dialogue,
-)
-from sama_video.data.synthetic.world import Scene, SyntheticClip, render
+from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.model.configuration_sama import SamaConfig
-from sama_video.model.frame_choice import context_frames, dense_frames
 from sama_video.model.inputs import VideoInputs
 from sama_video.model.processing_sama import PlacedRegion, SamaProcessor, TrainingInputs, TurnSpec
-from sama_video.train.scenes import filled_box
+from sama_video.train.attributes import UNSAID
+from sama_video.train.scenes import Shot, filled_box
 
-REFERRING_KINDS: Final = KIND_WEIGHTS | {"attribute": 3.0, "what": 3.0, "segment_text": 1.5, "segment_region": 1.5}
-"""Kinds of turns while the model learns to read regions."""
-
-TALKING_KINDS: Final = {
-    "attribute": 2.5,
-    "what": 2.5,
-    "segment_text": 2.5,
-    "segment_region": 2.0,
-    "segment_motion": 0.5,
-    "direction": 0.8,
-    "caption": 0.5,
-    "count": 0.4,
-    "absent": 1.0,
-    "exists": 1.0,
-    "compare": 0.5,
-}
-"""Kinds of turns of the last stage: mostly what a nano can learn, and enough of the rest to keep its form."""
-
-REGION_KINDS: Final = {"attribute": 3.0, "what": 3.0, "segment_region": 1.5, "segment_text": 0.5, "compare": 0.7}
-"""Kinds of turns that can be answered from regions and context alone."""
-
-TEXT_KINDS: Final = {"segment_text": 5.0, "caption": 1.0}
-"""Kinds of turns without any picture: only the words and prompts of the named object are learnt from them."""
-
-FRAME_COUNTS: Final = (16, 120)
-LEAST_AREA: Final = 20
-"""Pixels of a 128 x 128 picture that must be seen of an object before anybody points at it."""
+Kinds = Mapping[str, float]
+"""Weights of kinds of turns."""
 
 _IGNORED: Final = -100
 _ANY_FRAME_SHARE: Final = 0.1
@@ -63,16 +34,18 @@ class Told:
     """A clip, what is said of it, and what the model is shown.
 
     Attributes:
-        clip: The frames the model sees, in order of time.
+        shot: The frames the model sees, in order of time.
         context: Which of them are context frames.
         dense: Those that the first turn shows in full, whatever is pointed at; the prompted frames of `[SEG]`.
+        names: Class numbers of the colour and shape by which each object is named, the rest unsaid.
         specs: The turns as the processor takes them.
         region_only: Nothing is shown in full.
     """
 
-    clip: SyntheticClip
+    shot: Shot
     context: tuple[int, ...]
     dense: tuple[int, ...]
+    names: Int[np.ndarray, "objects 4"]
     turns: tuple[SyntheticTurn, ...]
     specs: tuple[TurnSpec, ...]
     region_only: bool
@@ -80,60 +53,88 @@ class Told:
     @property
     def seg_objects(self) -> tuple[int, ...]:
         """The object of every `[SEG]` of the dialogue, in order."""
-        return tuple(i for turn in self.turns for i in turn.seg_objects)
+        return seg_objects(self.turns)
 
     @property
     def region_objects(self) -> tuple[int, ...]:
         """The object of every region of the dialogue, in order."""
         return tuple(i for turn in self.turns for i in turn.region_objects)
 
+    @property
+    def region_looks(self) -> Int[np.ndarray, "regions 4"]:
+        """What the object of every region looks like on the frame where it is pointed at."""
+        frames = [region.frame_position for spec in self.specs for region in spec.regions]
+        looks: np.ndarray = self.shot.looks[list(self.region_objects), frames].reshape(-1, self.shot.looks.shape[2])
+        return looks
 
-def tell(
-    rng: np.random.Generator,
-    scene: Scene,
-    config: SamaConfig,
-    num_turns: int,
-    *,
-    kinds: Mapping[str, float] = KIND_WEIGHTS,
-    region_only: bool = False,
-    late_share: float = 0.0,
-) -> Told:
-    """A dialogue about a scene, filmed whole with a random number of frames.
 
-    Args:
-        late_share: How often a frame that would not be shown is pointed at.
+@dataclass(frozen=True, eq=False)
+class Blind:
+    """A dialogue about a clip that nobody sees.
+
+    Attributes:
+        names: As in `Told`.
+        known: Turns whose answers follow from their questions; of the others only `[SEG]` prompts are learnt.
     """
-    is_late = rng.random() < late_share
-    count = int(rng.integers(FRAME_COUNTS[0], FRAME_COUNTS[1] + 1))
-    context = context_frames(config, count)
-    shown = dense_frames(config, context)
-    extra = [int(rng.choice([i for i in range(count) if i not in context]))] if is_late else []
-    frames = sorted({*context, *extra})
-    clip = render(scene, np.asarray(frames) * (scene.seconds / (count - 1)))
-    dense = tuple(frames.index(i) for i in shown)
-    turns = sample_dialogue(clip, rng, num_turns, kinds)
-    specs = _Showing(rng, clip, dense, [frames.index(i) for i in extra], region_only).specs(turns)
-    return Told(clip, tuple(frames.index(i) for i in context), dense, turns, specs, region_only)
+
+    names: Int[np.ndarray, "objects 4"]
+    turns: tuple[SyntheticTurn, ...]
+    known: tuple[bool, ...]
 
 
-def tell_without_pictures(
-    rng: np.random.Generator, scene: Scene, num_turns: int, kinds: Mapping[str, float] = TEXT_KINDS
-) -> tuple[SyntheticTurn, ...]:
-    """A dialogue about a scene that nobody sees."""
-    return sample_dialogue(scene, rng, num_turns, kinds)
+class Teller(ABC):
+    """Makes dialogues about the scenes of one world."""
+
+    usual: ClassVar[Mapping[str, Kinds]]
+    """Weights of kinds of turns: of the stages `refer` and `joint`, of dialogues from regions alone ("region") and
+    without pictures ("text"), and for scores ("all")."""
+
+    @abstractmethod
+    def tell(
+        self,
+        rng: np.random.Generator,
+        scene: Any,
+        config: SamaConfig,
+        num_turns: int,
+        *,
+        kinds: Kinds,
+        region_only: bool = False,
+        late_share: float = 0.0,
+    ) -> Told:
+        """A dialogue about a clip of a scene.
+
+        Args:
+            late_share: How often a frame that would not be shown is pointed at.
+        """
+
+    @abstractmethod
+    def tell_blind(self, rng: np.random.Generator, scene: Any, num_turns: int, kinds: Kinds) -> Blind:
+        """A dialogue about a scene without pictures."""
+
+
+def seg_objects(turns: Sequence[SyntheticTurn]) -> tuple[int, ...]:
+    """The object of every `[SEG]` of some turns, in order."""
+    return tuple(i for turn in turns for i in turn.seg_objects)
+
+
+def names_only(looks: Int[np.ndarray, "objects 4"]) -> Int[np.ndarray, "objects 4"]:
+    """Colour and shape alone."""
+    names = looks.copy()
+    names[:, 2:] = UNSAID
+    return names
 
 
 def encode_told(processor: SamaProcessor, told: Told) -> TrainingInputs:
     """The dialogue as a training row."""
-    return processor.encode_dialogue(told.clip.frames, told.context, told.specs)
+    return processor.encode_dialogue(told.shot.frames, told.context, told.specs)
 
 
-def encode_text(processor: SamaProcessor, scene: Scene, turns: Sequence[SyntheticTurn]) -> TrainingInputs:
+def encode_blind(processor: SamaProcessor, blind: Blind) -> TrainingInputs:
     """A dialogue without pictures as a training row; answers that only a look could tell are not learnt by heart."""
     side = processor.settings["image_side"]
-    specs = [TurnSpec(turn.question, answer=turn.answer) for turn in turns]
+    specs = [TurnSpec(turn.question, answer=turn.answer) for turn in blind.turns]
     row = processor.encode_dialogue(np.zeros((1, side, side, 3), np.uint8), (), specs)
-    known = torch.tensor([_is_named(scene, turn) for turn in turns])
+    known = torch.tensor(blind.known)
     turn_of_token = turns_of(row.labels)
     labels = torch.where((turn_of_token >= 0) & known[turn_of_token.clamp(min=0)], row.labels, _IGNORED)
     return TrainingInputs(row.input_ids, labels, VideoInputs(row.video.pixel_values[:0], (), ()))
@@ -170,13 +171,9 @@ def centre_targets(told: Told, count: int) -> tuple[Float32[np.ndarray, "regions
     centres = np.zeros((len(objects), count, 2), np.float32)
     weights = np.zeros((len(objects), count), np.float32)
     if objects and not told.region_only:
-        centres[:, : len(dense)] = told.clip.centers[objects][:, dense] / told.clip.frames.shape[1]
-        weights[:, : len(dense)] = told.clip.visible[objects][:, dense]
+        centres[:, : len(dense)] = told.shot.centers[objects][:, dense] / told.shot.frames.shape[1]
+        weights[:, : len(dense)] = told.shot.visible[objects][:, dense]
     return centres, weights
-
-
-def _is_named(scene: Scene, turn: SyntheticTurn) -> bool:
-    return turn.kind == "segment_text" and name_of(scene.objects[turn.seg_objects[0]].spec) in turn.question
 
 
 def _grown(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
@@ -185,24 +182,30 @@ def _grown(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height w
     return grown
 
 
-class _Showing:
-    """Places regions on frames and keeps account of what has been shown."""
+class Showing:
+    """Places regions on frames and keeps account of what has been shown.
+
+    Args:
+        can_point: Whether enough of an object shows on each frame to point at it.
+        extra: Frames that are shown only where they are pointed at.
+    """
 
     def __init__(
         self,
         rng: np.random.Generator,
-        clip: SyntheticClip,
+        shot: Shot,
+        can_point: Bool[np.ndarray, "objects frames"],
         dense: Sequence[int],
         extra: Sequence[int],
         region_only: bool,
     ) -> None:
         self.rng = rng
-        self.clip = clip
+        self.shot = shot
         self.dense = set(dense)
         self.extra = extra
         self.region_only = region_only
         self.shown: set[int] = set()
-        self.can_point = clip.masks.sum(axis=(2, 3)) >= LEAST_AREA
+        self.can_point = can_point
 
     def specs(self, turns: Sequence[SyntheticTurn]) -> tuple[TurnSpec, ...]:
         """Every turn with its regions and the frames it shows."""
@@ -213,20 +216,20 @@ class _Showing:
     def _spec(self, turn: SyntheticTurn, is_first: bool, is_late: bool) -> TurnSpec:
         places = [self._place(i, is_late) for i in turn.region_objects]
         regions = [
-            PlacedRegion(frame, pointed_mask(self.rng, self.clip.masks[i, frame]))
+            PlacedRegion(frame, pointed_mask(self.rng, self.shot.masks[i, frame]))
             for i, frame in zip(turn.region_objects, places, strict=True)
         ]
         fresh: list[int] = []
         if not self.region_only:
             fresh = sorted(((self.dense if is_first else set()) | set(places)) - self.shown)
             self.shown.update(fresh)
-        times = tuple(float(self.clip.times[frame]) for frame in fresh)
+        times = tuple(float(self.shot.times[frame]) for frame in fresh)
         return TurnSpec(turn.question, tuple(regions), tuple(fresh), times, turn.answer)
 
     def _place(self, object_idx: int, is_late: bool) -> int:
         seen = [int(i) for i in np.flatnonzero(self.can_point[object_idx])]
         if not seen:
-            seen = [int(self.clip.masks[object_idx].sum(axis=(1, 2)).argmax())]
+            seen = [int(self.shot.masks[object_idx].sum(axis=(1, 2)).argmax())]
         for wanted in (self.extra if is_late else (), self.dense | self.shown):
             choices = [i for i in seen if i in wanted]
             if choices and (is_late or self.rng.random() >= _ANY_FRAME_SHARE):

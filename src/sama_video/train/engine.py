@@ -146,7 +146,7 @@ class StageRun:
         self.report = report
         self.step = 0
         self.seconds = 0.0
-        results = {name: folder.result(name) for name in kind.starts_from}
+        results = {name: folder.result(name) for name in kind.predecessors(run)}
         torch.manual_seed(seed_of(run.seed, kind.name, -1))
         stage = (make or kind)(run)
         stage.start(results)

@@ -18,27 +18,36 @@ from sama_video.errors import CheckpointError
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import SamaProcessor
-from sama_video.train.config import STAGE_NAMES, TrainConfig, load_recipe, to_yaml
+from sama_video.train.config import PLAIN_STAGE_NAMES, STAGE_NAMES, TrainConfig, load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
 from sama_video.train.vocabulary import make_processor
 
-TRAINING_ONLY = ("attribute_prompts.", "coarse_head.", "fine_head.", "cell_head.", "place_head.", "centre_head.")
+TRAINING_ONLY = (
+    *("attribute_prompts.", "coarse_head.", "fine_head.", "patch_head.", "object_head."),
+    *("cell_head.", "place_head.", "centre_head.", "look_head."),
+)
 """Parts of stage results that no finished model holds."""
 
 
 def export_finished(run: TrainConfig, folder: RunFolder) -> Path | None:
     """Write the model of a run into its folder once every stage has finished; `None` while one has not."""
-    if len(finished_stages(folder)) < len(STAGE_NAMES):
+    if not set(STAGE_NAMES) <= set(finished_stages(folder)):
         return None
-    whole = replace(run, stages=STAGE_NAMES)
+    whole = whole_run(run)
     destination = folder.path / "model"
     export(whole, folder, make_processor(preset_config(run.preset)), destination, command=f"sama train {run.preset}")
     return destination
 
 
+def whole_run(run: TrainConfig) -> TrainConfig:
+    """A recipe with all its stages, whichever of them this process ran."""
+    plain = tuple(name for name in PLAIN_STAGE_NAMES if run.stage(name).steps)
+    return replace(run, stages=(*plain, *STAGE_NAMES))
+
+
 def finished_stages(folder: RunFolder) -> list[str]:
     """Stages of a run that have their result, in the order they build on one another."""
-    return [name for name in STAGE_NAMES if (folder.stage(name) / "final.safetensors").is_file()]
+    return [name for name in (*PLAIN_STAGE_NAMES, *STAGE_NAMES) if (folder.stage(name) / "final.safetensors").is_file()]
 
 
 def export(run: TrainConfig, folder: RunFolder, processor: SamaProcessor, destination: Path, *, command: str) -> None:
@@ -82,7 +91,7 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
         [
             f"# {run.preset}",
             "",
-            "Trained from scratch on synthetic clips only: coloured shapes that move over dim backgrounds.",
+            *_DATA[run.world.name],
             "It knows nothing of the real world.",
             "",
             f"Command: `{command}`, seed {run.seed}, torch {torch.__version__} on {platform.machine()}.",
@@ -98,6 +107,17 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "",
         ]
     )
+
+
+_DATA = {
+    "plain": ["Trained from scratch on synthetic clips only: coloured shapes that move over dim backgrounds."],
+    "levels": [
+        "Trained from scratch on synthetic clips only: the training split of the diagnostic world (`docs/synth.md`),",
+        "coloured, textured shapes that move, meet, hide and change over patterned backgrounds. Stages named `plain_`",
+        "saw an older world of larger shapes, with pairs of colour and shape that the later stages never see.",
+    ],
+}
+"""What a model was trained on, by the name of its world."""
 
 
 def _figures(folder: RunFolder, stage: str) -> list[dict[str, Any]]:
@@ -117,7 +137,7 @@ def _row(stage: str, figures: list[dict[str, Any]]) -> str:
 @click.argument("model", type=click.Path(file_okay=False, path_type=Path))
 def command(run: Path, model: Path) -> None:
     """Write the model that the finished stages in RUN make up into the folder MODEL."""
-    recipe = replace(load_recipe(run / "recipe.yaml"), stages=STAGE_NAMES)
+    recipe = whole_run(load_recipe(run / "recipe.yaml"))
     processor = make_processor(preset_config(recipe.preset))
     export(recipe, RunFolder(run), processor, model, command=f"sama train {recipe.preset}")
     click.echo(str(model))

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from sama_video.data.synthetic.levels import COLORS, SHAPES, is_allowed
 from sama_video.train.attributes import NUM_CLASSES, UNSAID
 
 _COLOR_AND_SHAPE = (0, 1)
@@ -63,7 +64,10 @@ def draw_attributes(
 
 
 def draw_absent_attributes(rng: np.random.Generator, ids: Int[np.ndarray, "objects 4"]) -> Int[np.ndarray, " 4"]:
-    """Attributes that fit no object: half of the time those of an object with one of them changed."""
+    """Attributes that fit no object: half of the time those of an object with one of them changed.
+
+    Pairs of colour and shape that training never shows are not asked for either: they would be learnt as never there.
+    """
     while True:
         said = np.array([rng.integers(1, count) for count in NUM_CLASSES])
         if len(ids) and rng.random() < 0.5:
@@ -73,7 +77,8 @@ def draw_absent_attributes(rng: np.random.Generator, ids: Int[np.ndarray, "objec
             said = kept
         if rng.random() < 0.6:
             said[2:] = UNSAID
-        if not matching(ids, said).any():
+        pair = tuple(COLORS)[said[0] - 1], SHAPES[said[1] - 1]
+        if is_allowed("train", *pair) and not matching(ids, said).any():
             return said
 
 

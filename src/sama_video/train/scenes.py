@@ -1,51 +1,43 @@
-"""Synthetic scenes as training material: seeds, moments, pixels and cell labels, all NumPy until the last step."""
+"""What a stage is shown of a clip, and how it becomes tensors and labels: NumPy until the last step."""
 
+from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b
-from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 from torch import Tensor
 
-from sama_video.data.synthetic.world import Scene, SyntheticClip, render, sample_scene
 from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
 
-HELD_OUT_SEEDS: Final = range(10_000_000)
-"""Scenes for evaluation, demonstrations and tests; training never draws them."""
 
-_BLOCK: Final = 10_000
-_LAST_SEED: Final = 2**62
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Some frames of a clip with their ground truth, whatever world they are from.
 
+    Attributes:
+        looks: Class numbers of each object's colour, shape, texture and size on each frame; a colour may change.
+        centers: Where the objects are, x and y in pixels, also when they are out of sight.
+        times: Seconds of each frame.
+    """
 
-def draw_scene(rng: np.random.Generator) -> Scene:
-    """A scene that evaluation never sees."""
-    return sample_scene(int(rng.integers(HELD_OUT_SEEDS.stop, _LAST_SEED)))
+    frames: UInt8[np.ndarray, "frames height width 3"] = field(repr=False)
+    masks: Bool[np.ndarray, "objects frames height width"] = field(repr=False)
+    looks: Int[np.ndarray, "objects frames 4"]
+    centers: Float64[np.ndarray, "objects frames 2"] = field(repr=False)
+    times: Float64[np.ndarray, " frames"]
 
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return len(self.times)
 
-def held_out_scene(purpose: str, number: int) -> Scene:
-    """Scene `number` of those kept for evaluating a stage or for another named purpose; no two purposes share one."""
-    block = int.from_bytes(blake2b(purpose.encode(), digest_size=2).digest()) % (len(HELD_OUT_SEEDS) // _BLOCK)
-    return sample_scene(HELD_OUT_SEEDS[block * _BLOCK + number])
-
-
-def draw_frame(rng: np.random.Generator, scene: Scene, side: int = 128) -> SyntheticClip:
-    """One moment of a scene in which something can be seen."""
-    while True:
-        clip = render(scene, rng.uniform(0, scene.seconds, 1), side)
-        if clip.visible.any():
-            return clip
-        scene = draw_scene(rng)
-
-
-def draw_clip(rng: np.random.Generator, scene: Scene, num_frames: int, side: int = 128) -> SyntheticClip:
-    """Frames of a scene one step apart: any step from a 24th of a second to the whole scene, either way in time."""
-    longest = scene.seconds / max(1, num_frames - 1)
-    step = float(np.exp(rng.uniform(np.log(min(1 / 24, longest)), np.log(longest))))
-    start = rng.uniform(0, scene.seconds - step * (num_frames - 1))
-    times = np.clip(start + step * np.arange(num_frames), 0.0, scene.seconds)
-    return render(scene, times[::-1] if rng.random() < 0.3 else times, side)
+    @property
+    def visible(self) -> Bool[np.ndarray, "objects frames"]:
+        """Whether enough of an object is seen to speak of it: a thousandth of the picture."""
+        height, width = self.frames.shape[1:3]
+        seen: np.ndarray = np.count_nonzero(self.masks, axis=(2, 3)) * 1000 >= height * width
+        return seen
 
 
 def normalised(frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tensor, "frames 3 height width"]:

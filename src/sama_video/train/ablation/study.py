@@ -21,7 +21,6 @@ from sama_video.errors import ConfigError
 from sama_video.train.ablation.variants import VARIANTS, Foundation, Full
 from sama_video.train.config import TrainConfig, load_recipe
 from sama_video.train.engine import Report, RunFolder, StageRun, write_whole
-from sama_video.train.scenes import held_out_scene
 from sama_video.train.stages.language import Scores
 
 logger = logging.getLogger(__name__)
@@ -67,6 +66,7 @@ class StudyConfig:
         """The recipe that all variants share."""
         changes = (
             f"seed={seed}",
+            "world.name=plain",
             f"speak.steps={self.speak_steps}",
             "speak.batch=4",
             "speak.evaluate_every=0",
@@ -158,7 +158,7 @@ def score_scenes(stage: Full, count: int) -> Iterator[dict[str, float]]:
     """Scores of each held-out clip: one dialogue of every kind of turn about it, the same for every variant."""
     for number in range(count):
         rng = np.random.default_rng([2, number])
-        told = stage.tell_held_out(rng, held_out_scene("ablation", number))
+        told = stage.tell_held_out(rng, stage.world.held_out("ablation", number))
         scores = Scores()
         stage.score([told], stage.stack_seen([told]), scores)
         row = scores.means()

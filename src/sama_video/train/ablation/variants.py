@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from sama_video.data.synthetic.language import name_of
 from sama_video.data.synthetic.shapes import COLORS, SHAPES, ObjectSpec
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START, SEG
+from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.processing_sama import SamaProcessor, TurnSpec
 from sama_video.model.segmenter import Decoded
 from sama_video.train.attributes import NUM_CLASSES
 from sama_video.train.config import TrainConfig
-from sama_video.train.dialogues import TALKING_KINDS
+from sama_video.train.plain_dialogues import TALKING_KINDS
 from sama_video.train.stages.base import Stage, Weights, low_precision
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.language import MaskTargets, name_classes, translate_head
+from sama_video.train.stages.language import MaskTargets, translate_head
 from sama_video.train.stages.speak import SpeakStage
 
 KEPT_PARTS: Final = ("vision_tower", "multi_modal_projector", "segmenter")
@@ -43,10 +44,12 @@ class Foundation:
     """What the variants of one study start from.
 
     Attributes:
+        config: The finished model's sizes, which all variants have.
         weights: Of the kept parts, named as in `SamaModel`.
         name_prompts: The SAM 2 prompt of each pair of a colour and a shape; class 0 is never used.
     """
 
+    config: SamaConfig
     processor: SamaProcessor
     weights: Weights
     name_prompts: Float[Tensor, "colors shapes prompt_dim"]
@@ -55,14 +58,15 @@ class Foundation:
 @torch.no_grad()
 def read_foundation(model: SamaForConditionalGeneration, processor: SamaProcessor) -> Foundation:
     """Take a finished nano apart: its perception, and the prompts by which it asks SAM 2 for each name."""
-    state = model.model.state_dict()
+    config, state = model.config, model.model.state_dict()
+    assert isinstance(config, SamaConfig)
     kept = tuple(f"{name}." for name in KEPT_PARTS)
     weights = {key: value.float() for key, value in state.items() if key.startswith(kept)}
     prompts = torch.zeros(*NUM_CLASSES[:2], model.config.segmenter_config.mask_decoder_config.hidden_size)
     for color_idx, color in enumerate(COLORS, start=1):
         for shape_idx, shape in enumerate(SHAPES, start=1):
             prompts[color_idx, shape_idx] = _prompt_of(model, processor, name_of(ObjectSpec(color, shape, "", "")))
-    return Foundation(processor, weights, prompts)
+    return Foundation(config, processor, weights, prompts)
 
 
 def _prompt_of(model: SamaForConditionalGeneration, processor: SamaProcessor, name: str) -> Tensor:
@@ -82,7 +86,7 @@ class SpeakFirst(SpeakStage):
     """Words alone, as before every joint stage."""
 
     def __init__(self, run: TrainConfig, foundation: Foundation) -> None:
-        super().__init__(run)
+        super().__init__(run, foundation.config)
         self.processor = foundation.processor
 
 
@@ -99,7 +103,7 @@ class Full(JointStage):
     kinds = TALKING_KINDS
 
     def __init__(self, run: TrainConfig, foundation: Foundation) -> None:
-        super().__init__(run)
+        super().__init__(run, foundation.config)
         self.processor = foundation.processor
         self.foundation = foundation
         self.name_prompts: Tensor
@@ -109,7 +113,7 @@ class Full(JointStage):
         """Perception from the finished model, words from the stage before, and prompts that SAM 2 understands."""
         self.take_over(self.foundation.weights)
         Stage.start(self, results)
-        names = name_classes()
+        names = self.world.name_classes()
         codes = super(JointStage, self).seg_targets(names)
         translate_head(self.sama.model.grounding_head, codes, self.seg_targets(names))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sama_video.errors import CheckpointError
 from sama_video.train.config import StageConfig, TrainConfig
+from sama_video.train.worlds import World, world_of
 
 Logs = dict[str, float]
 Weights = Mapping[str, Tensor]
@@ -41,6 +42,16 @@ class Stage(nn.Module, ABC):
         super().__init__()
         self.run = run
 
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """Stages of a recipe whose results this one takes over, the later ones over the earlier ones."""
+        return cls.starts_from
+
+    @property
+    def world(self) -> World[Any]:
+        """Where clips come from."""
+        return world_of(self.run.world)
+
     @property
     def settings(self) -> StageConfig:
         """The stage's part of the recipe."""
@@ -62,10 +73,10 @@ class Stage(nn.Module, ABC):
         """Take over what earlier stages learnt: every submodule that one of them produced.
 
         Args:
-            results: Per stage of `starts_from`, its weights; a later stage's win over an earlier one's.
+            results: Weights by stage, in the order of `predecessors`.
         """
-        for stage in self.starts_from:
-            self.take_over(results[stage])
+        for weights in results.values():
+            self.take_over(weights)
 
     def take_over(self, weights: Weights) -> None:
         """Load each submodule that these weights hold."""

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
 from sama_video.train.attributes import AttributePrompts
 from sama_video.train.config import TrainConfig
-from sama_video.train.dialogues import TALKING_KINDS, Told
+from sama_video.train.dialogues import Told
 from sama_video.train.scenes import coverage
 from sama_video.train.stages.base import ParameterGroup, Weights, low_precision
 from sama_video.train.stages.language import (
@@ -22,7 +23,6 @@ from sama_video.train.stages.language import (
     LanguageStage,
     MaskTargets,
     Scores,
-    name_classes,
     translate_head,
 )
 from sama_video.train.stages.segment import full_size_iou
@@ -37,10 +37,9 @@ class JointStage(LanguageStage):
     starts_from: ClassVar[tuple[str, ...]] = ("segment", "track", "see", "refer")
     products: ClassVar[tuple[str, ...]] = (*LANGUAGE_PARTS, *PICTURE_PARTS, "segmenter")
     trained_parts = (*LANGUAGE_PARTS, *PICTURE_PARTS)
-    kinds = TALKING_KINDS
 
-    def __init__(self, run: TrainConfig) -> None:
-        super().__init__(run)
+    def __init__(self, run: TrainConfig, config: SamaConfig | None = None) -> None:
+        super().__init__(run, config)
         segmenter = self.sama.model.segmenter
         segmenter.mask_decoder.requires_grad_(True)
         self.sam = Segmenter(segmenter, suppress_absent=False, memory_dtype=torch.float32)
@@ -50,7 +49,7 @@ class JointStage(LanguageStage):
     def start(self, results: Mapping[str, Weights]) -> None:
         """Take over what was learnt apart, and turn the codes that `[SEG]`s were taught into SAM 2's prompts."""
         super().start(results)
-        names = name_classes()
+        names = self.world.name_classes()
         translate_head(self.sama.model.grounding_head, super().seg_targets(names), self.attribute_prompts(names))
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -86,12 +85,12 @@ class JointStage(LanguageStage):
         for told in dialogues:
             start = sum(len(each) for each in pixels)
             dense = list(told.dense)
-            pixels.append(self.processor.segmenter_pixels(told.clip.frames[dense]))
+            pixels.append(self.processor.segmenter_pixels(told.shot.frames[dense]))
             for i in told.seg_objects:
                 places = range(len(dense)) if rng is None else rng.permutation(len(dense))[:count].tolist()
                 frames += [start + place for place in places]
                 segs += [segs[-1] + 1 if segs else 0] * len(places)
-                masks += [told.clip.masks[i, dense[place]] for place in places]
+                masks += [told.shot.masks[i, dense[place]] for place in places]
         if not masks:
             return None
         stacked = np.stack(masks)
@@ -134,8 +133,7 @@ class JointStage(LanguageStage):
         kinds = [turn.kind for told in dialogues for turn in told.turns for _ in turn.seg_objects]
         for value, seg in zip(overlap[present].tolist(), batch.masks.seg[present].tolist(), strict=True):
             scores.add("mask_iou", value)
-            if kinds[seg] in ("segment_text", "segment_region", "caption"):
-                scores.add(f"{kinds[seg]}_iou", value)
+            scores.add(f"{kinds[seg]}_iou", value)
         for is_right in ((chosen.object_score > 0) == present).tolist():
             scores.add("mask_presence", float(is_right))
         return prompts

@@ -1,8 +1,8 @@
 """What the stages that talk have in common: reading dialogues, the losses on them, and how answers are scored."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sama_video.data.synthetic.language import KIND_WEIGHTS, SyntheticTurn
-from sama_video.data.synthetic.world import Scene
+from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.dialogue.markup import REGION_END
+from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.grounding import GroundingHead
 from sama_video.model.inputs import VideoInputs
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
@@ -23,33 +23,32 @@ from sama_video.train import losses
 from sama_video.train.attributes import (
     ATTRIBUTES,
     NUM_CLASSES,
-    UNSAID,
     AttributeHead,
-    attribute_ids,
     attribute_loss,
 )
 from sama_video.train.config import LanguageConfig, TrainConfig
 from sama_video.train.dialogues import (
-    REFERRING_KINDS,
-    REGION_KINDS,
-    TEXT_KINDS,
+    Blind,
+    Kinds,
+    Teller,
     Told,
     centre_targets,
-    encode_text,
+    encode_blind,
     encode_told,
     pad_rows,
-    tell,
-    tell_without_pictures,
+    seg_objects,
     turns_of,
 )
-from sama_video.train.initialise import spread_layers
-from sama_video.train.scenes import cell_labels, draw_scene, held_out_scene
+from sama_video.train.initialise import look_back, spread_layers
+from sama_video.train.level_dialogues import LevelTeller
+from sama_video.train.plain_dialogues import PlainTeller
+from sama_video.train.scenes import cell_labels
 from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
 from sama_video.train.vocabulary import make_processor
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
-HEADS: Final = ("cell_head", "place_head", "centre_head")
+HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head")
 """Read what the states should tell; handed on between the stages, and no part of a finished model."""
 
 _CODE_SEED: Final = 20
@@ -82,6 +81,7 @@ class DialogueBatch:
         cell_labels: Per token of every picture, the classes of the patches it folds together.
         centres: Where each region's object is in the dense frames, row after row.
         centre_weights: Where that can be told.
+        looks: Classes of what each region's object looks like, row after row.
     """
 
     input_ids: Int[Tensor, "rows tokens"]
@@ -91,20 +91,26 @@ class DialogueBatch:
     cell_labels: Int[Tensor, "frames places cells 4"] | None = None
     centres: Float[Tensor, "regions dense 2"] | None = None
     centre_weights: Float[Tensor, "regions dense"] | None = None
+    looks: Int[Tensor, "regions 4"] | None = None
     masks: MaskTargets | None = None
 
 
 class LanguageStage(Stage):
-    """A stage that talks: the finished model's own parts, driven as a conversation drives them."""
+    """A stage that talks: the finished model's own parts, driven as a conversation drives them.
+
+    Args:
+        config: The model's sizes, where they are not those of the recipe's preset.
+    """
 
     trained_parts: tuple[str, ...] = LANGUAGE_PARTS
-    kinds: Mapping[str, float] = REFERRING_KINDS
-    region_kinds: Mapping[str, float] = REGION_KINDS
-    text_kinds: Mapping[str, float] = TEXT_KINDS
+    kinds: Kinds | None = None
+    region_kinds: Kinds | None = None
+    text_kinds: Kinds | None = None
+    """Weights of kinds of turns, where they are not the teller's usual ones."""
 
-    def __init__(self, run: TrainConfig) -> None:
+    def __init__(self, run: TrainConfig, config: SamaConfig | None = None) -> None:
         super().__init__(run)
-        self.config = preset_config(run.preset)
+        self.config = config or preset_config(run.preset)
         self.processor = make_processor(self.config)
         self.sama = SamaForConditionalGeneration(self.config)
         self.sama.requires_grad_(False)
@@ -113,11 +119,13 @@ class LanguageStage(Stage):
             getattr(parts, name).requires_grad_(True)
         for fresh in (parts.multi_modal_projector, parts.aggregator, parts.region_encoder, parts.grounding_head):
             spread_layers(fresh)
+        look_back(parts.language_model)
         self.factor = round(1 / self.config.downsample_ratio)
         dim = self.config.text_config.hidden_size
         self.cell_head = AttributeHead(dim, cells=self.factor**2)
         self.place_head = nn.Linear(dim, 2)
         self.centre_head = nn.Linear(dim, 2 * self.config.dense_frames)
+        self.look_head = AttributeHead(dim)
         prompt_dim = self.config.segmenter_config.mask_decoder_config.hidden_size
         self.seg_codes: Tensor
         self.register_buffer("seg_codes", class_codes(prompt_dim))
@@ -128,6 +136,13 @@ class LanguageStage(Stage):
         settings = self.settings
         assert isinstance(settings, LanguageConfig)
         return settings
+
+    @property
+    def teller(self) -> Teller:
+        """Who makes the dialogues about the recipe's world."""
+        if self.run.world.name == "plain":
+            return PlainTeller()
+        return LevelTeller(self.language_settings.plain_share)
 
     def take_over(self, weights: Weights) -> None:
         """Load each part of the model, and each head, that these weights hold."""
@@ -146,29 +161,32 @@ class LanguageStage(Stage):
 
     def seen_batch(self, rng: np.random.Generator) -> DialogueBatch:
         """Fresh clips with a dialogue about each, some of them without dense frames."""
-        told = [self.tell(rng, draw_scene(rng)) for _ in range(self.language_settings.batch)]
+        told = [self.tell(rng, self.world.draw(rng)) for _ in range(self.language_settings.batch)]
         return self.stack_seen(told, rng)
 
-    def tell(self, rng: np.random.Generator, scene: Scene) -> Told:
+    def tell(self, rng: np.random.Generator, scene: Any) -> Told:
         """One dialogue in pictures."""
-        settings = self.language_settings
+        settings, usual = self.language_settings, self.teller.usual
         region_only = rng.random() < settings.region_only_share
-        return tell(
+        seen = self.kinds or usual.get(self.name, usual["all"])
+        return self.teller.tell(
             rng,
             scene,
             self.config,
             settings.turns,
-            kinds=self.region_kinds if region_only else self.kinds,
+            kinds=(self.region_kinds or usual["region"]) if region_only else seen,
             region_only=region_only,
             late_share=settings.late_frame_share,
         )
 
     def text_batch(self, rng: np.random.Generator, settings: LanguageConfig) -> DialogueBatch:
         """Fresh dialogues without pictures."""
-        scenes = [draw_scene(rng) for _ in range(settings.batch)]
-        return self.stack_text(
-            [(scene, tell_without_pictures(rng, scene, settings.turns, self.text_kinds)) for scene in scenes]
-        )
+        scenes = [self.world.draw(rng) for _ in range(settings.batch)]
+        return self.stack_text([self.tell_blind(rng, scene, settings.turns) for scene in scenes])
+
+    def tell_blind(self, rng: np.random.Generator, scene: Any, num_turns: int) -> Blind:
+        """One dialogue without pictures."""
+        return self.teller.tell_blind(rng, scene, num_turns, self.text_kinds or self.teller.usual["text"])
 
     def stack_seen(self, dialogues: Sequence[Told], rng: np.random.Generator | None = None) -> DialogueBatch:
         """Dialogues in pictures as one batch.
@@ -177,7 +195,7 @@ class LanguageStage(Stage):
             rng: Chooses what the batch does not show whole; left out, everything is in it.
         """
         rows = [encode_told(self.processor, told) for told in dialogues]
-        classes = [_seg_classes(told.clip.scene, told.seg_objects) for told in dialogues]
+        classes = [told.names[list(told.seg_objects)] for told in dialogues]
         centres, weights = zip(*(centre_targets(told, self.config.dense_frames) for told in dialogues), strict=True)
         labels = [self._cell_labels(told) for told in dialogues]
         return self._batch(
@@ -187,14 +205,15 @@ class LanguageStage(Stage):
             cell_labels=torch.from_numpy(np.concatenate(labels)),
             centres=torch.from_numpy(np.concatenate(centres)),
             centre_weights=torch.from_numpy(np.concatenate(weights)),
+            looks=torch.from_numpy(np.concatenate([told.region_looks for told in dialogues])),
             masks=self.mask_targets(dialogues, rng),
         )
 
-    def stack_text(self, dialogues: Sequence[tuple[Scene, tuple[SyntheticTurn, ...]]]) -> DialogueBatch:
+    def stack_text(self, dialogues: Sequence[Blind]) -> DialogueBatch:
         """Dialogues without pictures as one batch."""
-        rows = [encode_text(self.processor, scene, turns) for scene, turns in dialogues]
-        meant = [(scene, [i for turn in turns for i in turn.seg_objects]) for scene, turns in dialogues]
-        return self._batch(rows, [_seg_classes(*each) for each in meant], videos=())
+        rows = [encode_blind(self.processor, blind) for blind in dialogues]
+        classes = [blind.names[list(seg_objects(blind.turns))] for blind in dialogues]
+        return self._batch(rows, classes, videos=())
 
     def mask_targets(self, dialogues: Sequence[Told], rng: np.random.Generator | None) -> MaskTargets | None:
         """What masks the `[SEG]`s should give; nothing in a stage that makes none."""
@@ -214,9 +233,10 @@ class LanguageStage(Stage):
         logs = {"text": text.item(), "distillation": distilled.item()}
         if features is not None and batch.cell_labels is not None:
             dense = self.dense_loss(features, batch.cell_labels)
-            centre = self.centre_loss(states, batch)
+            centre, looks = self.centre_loss(states, batch), self.look_loss(states, batch)
             loss = loss + settings.dense_weight * dense + settings.centre_weight * centre
-            logs |= {"dense": dense.item(), "centre": centre.item()}
+            loss = loss + settings.look_weight * looks
+            logs |= {"dense": dense.item(), "centre": centre.item(), "looks": looks.item()}
         if batch.masks is not None:
             masks = self.mask_loss(prompts, batch.masks)
             loss = loss + settings.mask_weight * masks
@@ -274,7 +294,7 @@ class LanguageStage(Stage):
 
     def target_variance(self) -> Float[Tensor, ""]:
         """Mean variance of the targets over all names."""
-        return self.seg_targets(name_classes().to(self.seg_codes.device)).var(0).mean()
+        return self.seg_targets(self.world.name_classes().to(self.seg_codes.device)).var(0).mean()
 
     def dense_loss(
         self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames places cells 4"]
@@ -291,10 +311,21 @@ class LanguageStage(Stage):
         """Distance between told and true places of a region's object over the dense frames, in sides of the picture."""
         assert batch.centres is not None
         assert batch.centre_weights is not None
-        after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
-        told = self.centre_head(states[batch.input_ids == after_region].float()).view_as(batch.centres)
+        told = self.centre_head(self.states_after_regions(states, batch)).view_as(batch.centres)
         off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
         return off.sum() / batch.centre_weights.sum().clamp(min=1.0)
+
+    def look_loss(self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
+        """Cross-entropy of what each region's object looks like, read off before any question asks for it."""
+        assert batch.looks is not None
+        return attribute_loss(self.look_head(self.states_after_regions(states, batch))[..., 0, :], batch.looks)
+
+    def states_after_regions(
+        self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch
+    ) -> Float[Tensor, "regions dim"]:
+        """The state at the end of every region of the batch, in float32."""
+        after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
+        return states[batch.input_ids == after_region].float()
 
     @abstractmethod
     def mask_loss(self, prompts: Float[Tensor, "segs prompt_dim"], targets: MaskTargets) -> Float[Tensor, ""]:
@@ -302,17 +333,20 @@ class LanguageStage(Stage):
 
     # scores
 
-    def held_out(self, count: int, make: Callable[[np.random.Generator, Scene], Any]) -> Iterable[list[Any]]:
+    def held_out(self, count: int, make: Callable[[np.random.Generator, Any], Any]) -> Iterable[list[Any]]:
         """Dialogues about held-out scenes, always the same ones, in small groups."""
         for first in range(0, count, _EVALUATION_BATCH):
             rng = np.random.default_rng([1, first])
             numbers = range(first, min(count, first + _EVALUATION_BATCH))
-            yield [make(rng, held_out_scene("dialogues", number)) for number in numbers]
+            yield [make(rng, self.world.held_out("dialogues", number)) for number in numbers]
 
-    def tell_held_out(self, rng: np.random.Generator, scene: Scene) -> Told:
+    def tell_held_out(self, rng: np.random.Generator, scene: Any) -> Told:
         """One dialogue of every kind of turn, shown as a conversation shows it."""
-        late_share = self.language_settings.late_frame_share
-        return tell(rng, scene, self.config, self.language_settings.turns, kinds=KIND_WEIGHTS, late_share=late_share)
+        settings = self.language_settings
+        teller = replace(self.teller, plain_share=0.0) if isinstance(self.teller, LevelTeller) else self.teller
+        return teller.tell(
+            rng, scene, self.config, settings.turns, kinds=teller.usual["all"], late_share=settings.late_frame_share
+        )
 
     @torch.no_grad()
     def evaluate(self) -> Logs:
@@ -359,9 +393,9 @@ class LanguageStage(Stage):
         return DialogueBatch(ids, labels, seg_classes=torch.from_numpy(np.concatenate(classes)), **pictures)
 
     def _cell_labels(self, told: Told) -> np.ndarray:
-        ids, grid, factor = attribute_ids(told.clip.objects), self.config.tokens_per_side, self.factor
-        frames = range(told.clip.num_frames)
-        cells = np.stack([cell_labels(told.clip.masks[:, i], ids, grid * factor, 0.4) for i in frames])
+        shot, grid, factor = told.shot, self.config.tokens_per_side, self.factor
+        frames = range(shot.num_frames)
+        cells = np.stack([cell_labels(shot.masks[:, i], shot.looks[:, i], grid * factor, 0.4) for i in frames])
         folded = cells.reshape(len(cells), grid, factor, grid, factor, -1).transpose(0, 1, 3, 2, 4, 5)
         return folded.reshape(len(cells), grid * grid, factor * factor, -1)
 
@@ -387,13 +421,6 @@ def class_codes(dim: int) -> Float[Tensor, "classes dim"]:
     return torch.randn(sum(NUM_CLASSES[:2]), dim, generator=generator)
 
 
-def name_classes() -> Int[Tensor, "names 4"]:
-    """Every pair of a colour and a shape as classes, texture and size unsaid."""
-    colors, shapes = (torch.arange(1, count) for count in NUM_CLASSES[:2])
-    pairs = torch.cartesian_prod(colors, shapes)
-    return torch.cat([pairs, torch.full_like(pairs, UNSAID)], dim=1)
-
-
 @torch.no_grad()
 def translate_head(
     head: GroundingHead, spoken: Float[Tensor, "names prompt_dim"], wanted: Float[Tensor, "names prompt_dim"]
@@ -410,9 +437,3 @@ def asked_attribute(turn: SyntheticTurn) -> str:
     """Which attribute the answer to an attribute question names."""
     value = turn.answer.rstrip(".").split()[-1]
     return next(name for name, words in ATTRIBUTES.items() if value in words)
-
-
-def _seg_classes(scene: Scene, objects: Sequence[int]) -> np.ndarray:
-    classes = attribute_ids([scene.objects[i].spec for i in objects])
-    classes[:, 2:] = UNSAID
-    return classes

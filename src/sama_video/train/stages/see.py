@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.models.internvl.modeling_internvl import InternVLVisionModel
 
-from sama_video.data.synthetic.world import SyntheticClip
 from sama_video.model.grounding import pool_regions
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.model.presets import preset_config
@@ -18,19 +17,16 @@ from sama_video.model.processing_sama import resize_frames
 from sama_video.train.attributes import (
     ATTRIBUTES,
     AttributeHead,
-    attribute_ids,
     attribute_loss,
     attributes_right,
 )
 from sama_video.train.config import SeeConfig, TrainConfig
 from sama_video.train.initialise import initialise_vision_tower, spread_layers
 from sama_video.train.scenes import (
+    Shot,
     cell_labels,
     coverage,
-    draw_frame,
-    draw_scene,
     filled_box,
-    held_out_scene,
     normalised,
 )
 from sama_video.train.stages.base import Logs, Stage, low_precision
@@ -57,7 +53,12 @@ class SeeStage(Stage):
     """The vision tower from nothing."""
 
     name: ClassVar[str] = "see"
-    products: ClassVar[tuple[str, ...]] = ("vision_tower",)
+    products: ClassVar[tuple[str, ...]] = ("vision_tower", "patch_head", "object_head")
+
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """What was learnt on plain clips, where the recipe has such a stage."""
+        return ("plain_see",) if run.plain_see.steps else ()
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
@@ -67,9 +68,9 @@ class SeeStage(Stage):
         self.vision_tower = InternVLVisionModel(config.vision_config)
         initialise_vision_tower(self.vision_tower)
         dim = config.vision_config.hidden_size * self.factor**2
-        self.cell_head = AttributeHead(dim, cells=self.factor**2)
+        self.patch_head = AttributeHead(dim, cells=self.factor**2)
         self.object_head = AttributeHead(dim)
-        for head in (self.cell_head, self.object_head):
+        for head in (self.patch_head, self.object_head):
             spread_layers(head)
 
     @property
@@ -79,13 +80,13 @@ class SeeStage(Stage):
 
     def batch(self, rng: np.random.Generator) -> SeeBatch:
         """Fresh frames; half of the objects by their masks, half by their boxes."""
-        clips = [draw_frame(rng, draw_scene(rng)) for _ in range(self.see_settings.batch)]
+        clips = [self.world.frame(rng, self.world.draw(rng)) for _ in range(self.see_settings.batch)]
         return self._stack(clips, lambda: bool(rng.random() < 0.5))
 
     def forward(self, batch: SeeBatch) -> tuple[Tensor, Logs]:
         """Attribute cross-entropy of cells and of pooled objects."""
         tokens = self.tokens(batch.pixel_values)
-        dense = attribute_loss(self.cell_head(tokens), batch.cell_labels, 0.3)
+        dense = attribute_loss(self.patch_head(tokens), batch.cell_labels, 0.3)
         pooled = pool_regions(tokens[batch.frame], batch.token_weights)
         objects = attribute_loss(self.object_head(pooled)[:, 0], batch.object_labels)
         loss = self.see_settings.dense_weight * dense + objects
@@ -103,7 +104,7 @@ class SeeStage(Stage):
         right = []
         for seed in range(0, self.see_settings.evaluation_scenes, 8):
             rng = np.random.default_rng([1, seed])
-            clips = [draw_frame(rng, held_out_scene(self.name, seed + i)) for i in range(8)]
+            clips = [self.world.frame(rng, self.world.held_out(self.name, seed + i)) for i in range(8)]
             batch = self._stack(clips, lambda: False)
             pooled = pool_regions(self.tokens(batch.pixel_values)[batch.frame], batch.token_weights)
             right.append(attributes_right(self.object_head(pooled)[:, 0], batch.object_labels))
@@ -111,11 +112,11 @@ class SeeStage(Stage):
         scores = dict(zip(ATTRIBUTES, table.mean(0).tolist(), strict=True))
         return {name: round(value, 4) for name, value in (scores | {"all": table.all(1).float().mean().item()}).items()}
 
-    def _stack(self, clips: list[SyntheticClip], as_box: Callable[[], bool]) -> SeeBatch:
+    def _stack(self, clips: list[Shot], as_box: Callable[[], bool]) -> SeeBatch:
         cells, frames, weights, labels = [], [], [], []
         grid, factor = self.tokens_per_side, self.factor
         for number, clip in enumerate(clips):
-            ids = attribute_ids(clip.objects)
+            ids = clip.looks[:, 0]
             cells.append(cell_labels(clip.masks[:, 0], ids, grid * factor, 0.4))
             for chosen in np.flatnonzero(clip.visible[:, 0]).tolist():
                 mask = clip.masks[chosen, 0]

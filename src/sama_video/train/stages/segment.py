@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import AutoModel
 
-from sama_video.data.synthetic.world import SyntheticClip
 from sama_video.model.presets import preset_config
 from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
-from sama_video.train.attributes import AttributeHead, AttributePrompts, attribute_ids, attribute_loss
+from sama_video.train.attributes import AttributeHead, AttributePrompts, attribute_loss
 from sama_video.train.config import SegmentConfig, TrainConfig
 from sama_video.train.initialise import initialise_segmenter, spread_layers
 from sama_video.train.prompts import (
@@ -24,7 +23,7 @@ from sama_video.train.prompts import (
     draw_click,
     draw_corrections,
 )
-from sama_video.train.scenes import cell_labels, coverage, draw_frame, draw_scene, held_out_scene, normalised
+from sama_video.train.scenes import Shot, cell_labels, coverage, normalised
 from sama_video.train.stages.base import Logs, Stage, low_precision
 
 KINDS = ("click", "box", "correction", "attribute")
@@ -66,6 +65,12 @@ class SegmentStage(Stage):
     name: ClassVar[str] = "segment"
     products: ClassVar[tuple[str, ...]] = ("segmenter", "attribute_prompts", "coarse_head", "fine_head")
 
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """What was learnt on plain clips, where the recipe has such stages; what tracks may come before it."""
+        plain = {"plain_segment": run.plain_segment, "plain_track": run.plain_track}
+        return tuple(name for name, settings in plain.items() if settings.steps)
+
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
         config = preset_config(run.preset).segmenter_config
@@ -79,7 +84,7 @@ class SegmentStage(Stage):
         for part in (self.attribute_prompts, self.coarse_head, self.fine_head):
             spread_layers(part)
         rng = np.random.default_rng(run.seed)
-        frames = np.concatenate([draw_frame(rng, draw_scene(rng), self.side).frames for _ in range(8)])
+        frames = np.concatenate([self.world.frame(rng, self.world.draw(rng), self.side).frames for _ in range(8)])
         initialise_segmenter(self.segmenter, normalised(frames))
 
     @property
@@ -90,7 +95,7 @@ class SegmentStage(Stage):
     def batch(self, rng: np.random.Generator) -> Any:
         """Fresh frames with a fresh set of prompts each."""
         settings = self.segment_settings
-        clips = [draw_frame(rng, draw_scene(rng), self.side) for _ in range(settings.batch)]
+        clips = [self.world.frame(rng, self.world.draw(rng), self.side) for _ in range(settings.batch)]
         return segment_batch(rng, clips, settings, self.side)
 
     def forward(self, batch: Any) -> tuple[Tensor, Logs]:
@@ -152,7 +157,7 @@ class SegmentStage(Stage):
         scores: dict[str, list[Tensor]] = {}
         for seed in range(0, settings.evaluation_scenes, 8):
             rng = np.random.default_rng([1, seed])
-            clips = [draw_frame(rng, held_out_scene(self.name, seed + i), self.side) for i in range(8)]
+            clips = [self.world.frame(rng, self.world.held_out(self.name, seed + i), self.side) for i in range(8)]
             batch = segment_batch(rng, clips, settings, self.side, full_targets=True)
             features = self.features_of(self.feature_maps(batch.pixel_values))
             for prompts in batch.prompts:
@@ -178,7 +183,7 @@ def full_size_iou(
 
 def segment_batch(
     rng: np.random.Generator,
-    clips: list[SyntheticClip],
+    clips: list[Shot],
     settings: SegmentConfig,
     side: int,
     full_targets: bool = False,
@@ -193,7 +198,7 @@ def segment_batch(
         for kind in KINDS:
             for given, mask, present in _draw(rng, clip, kind, settings):
                 drawn[kind].append((frame, given, mask, present))
-    ids = [attribute_ids(clip.objects) for clip in clips]
+    ids = [clip.looks[:, 0] for clip in clips]
     masks = [clip.masks[:, 0] for clip in clips]
     target_side = side if full_targets else side // 4
     return SegmentBatch(
@@ -205,11 +210,11 @@ def segment_batch(
 
 
 def _draw(
-    rng: np.random.Generator, clip: SyntheticClip, kind: str, settings: SegmentConfig
+    rng: np.random.Generator, clip: Shot, kind: str, settings: SegmentConfig
 ) -> list[tuple[dict[str, Any], np.ndarray, bool]]:
     spatial = {name: round(share * settings.prompts) for name, share in _SHARES.items()}
     count = spatial.get(kind, settings.prompts - sum(spatial.values()))
-    visible, ids = np.flatnonzero(clip.visible[:, 0]), attribute_ids(clip.objects)
+    visible, ids = np.flatnonzero(clip.visible[:, 0]), clip.looks[:, 0]
     prompts = []
     for _ in range(count):
         chosen = int(rng.choice(visible))

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sama_video.train.dialogues import tell_without_pictures
 from sama_video.train.stages.base import Logs
 from sama_video.train.stages.language import LANGUAGE_PARTS, DialogueBatch, LanguageStage, MaskTargets, Scores
 
@@ -33,13 +32,13 @@ class SpeakStage(LanguageStage):
         scores, settings = Scores(), self.language_settings
         for dialogues in self.held_out(
             settings.evaluation_scenes,
-            lambda rng, scene: (scene, tell_without_pictures(rng, scene, settings.turns, self.text_kinds)),
+            lambda rng, scene: self.tell_blind(rng, scene, settings.turns),
         ):
             batch = self.stack_text(dialogues)
             states = self.read(self.read_pictures(batch)[0])
             known = [turn >= 0 for turn in batch.labels.amax(1)]
             for is_known, right in zip(known, self.right_answers(states, batch.labels), strict=True):
                 for value in right if is_known else ():
-                    scores.add("segment_text", value)
+                    scores.add("named", value)
             self.score_prompts(states, batch, scores)
         return scores.means()

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sama_video.data.synthetic.world import SyntheticClip, frame_times, render
 from sama_video.model.segmenter import Decoded, FrameFeatures, MaskPrediction
 from sama_video.train import losses
 from sama_video.train.config import TrackConfig, TrainConfig
 from sama_video.train.prompts import draw_box, draw_click
-from sama_video.train.scenes import coverage, draw_clip, draw_scene, held_out_scene, normalised
+from sama_video.train.scenes import Shot, coverage, normalised
 from sama_video.train.stages.base import Logs, low_precision
 from sama_video.train.stages.segment import SegmentBatch, SegmentStage, full_size_iou
 
@@ -62,6 +61,11 @@ class TrackStage(SegmentStage):
     starts_from: ClassVar[tuple[str, ...]] = ("segment",)
     products: ClassVar[tuple[str, ...]] = ("segmenter",)
 
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """Single frames first."""
+        return cls.starts_from
+
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
         # Words learn to speak these prompts from the `segment` stage on, so they stay as they were.
@@ -83,9 +87,9 @@ class TrackStage(SegmentStage):
         if rng.random() < settings.long_share:
             num_frames, num_clips = 2 * num_frames, max(1, num_clips // 2)
         prompted = _spread(rng, num_frames, num_prompted)
-        clips: list[SyntheticClip] = []
+        clips: list[Shot] = []
         while len(clips) < num_clips:
-            clip = draw_clip(rng, draw_scene(rng), num_frames, self.side)
+            clip = self.world.clip(rng, self.world.draw(rng), num_frames, self.side)
             if len(followed(clip, prompted)):
                 clips.append(clip)
         return track_batch(rng, clips, prompted, kind, settings.objects, self.side // 4)
@@ -168,9 +172,9 @@ class TrackStage(SegmentStage):
         shown = {name: round(torch.cat(values).mean().item(), 4) for name, values in scores.items()}
         return shown | {f"segment_{name}": value for name, value in super().evaluate().items() if name.endswith("iou")}
 
-    def _held_out_clip(self, number: int) -> SyntheticClip:
-        scene = held_out_scene(self.name, number)
-        clip = render(scene, frame_times(scene.seconds, num_frames=8), self.side)
+    def _held_out_clip(self, number: int) -> Shot:
+        scene = self.world.held_out(self.name, number)
+        clip = self.world.shoot(scene, self.world.spread(scene, 8), self.side)
         return clip if len(followed(clip, (0,))) else self._held_out_clip(number + 1000)
 
     def _decode(
@@ -219,14 +223,14 @@ class TrackStage(SegmentStage):
         )
 
 
-def followed(clip: SyntheticClip, prompted: tuple[int, ...]) -> list[int]:
+def followed(clip: Shot, prompted: tuple[int, ...]) -> list[int]:
     """Objects that can be seen in some prompted frame."""
     return np.flatnonzero(clip.visible[:, list(prompted)].any(1)).tolist()
 
 
 def track_batch(
     rng: np.random.Generator,
-    clips: list[SyntheticClip],
+    clips: list[Shot],
     prompted: tuple[int, ...],
     kind: str,
     most_objects: int,

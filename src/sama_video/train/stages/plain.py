@@ -1,0 +1,77 @@
+"""Stages `plain_segment`, `plain_track` and `plain_see`: the same lessons on the older, plainer world.
+
+Objects there are twice as large and nothing happens to them. Clicks, shapes and memories are found there in minutes;
+from nothing, clips of the diagnostic world teach them far more slowly.
+"""
+
+from typing import Any, ClassVar
+
+from sama_video.train.config import SeeConfig, SegmentConfig, TrackConfig, TrainConfig
+from sama_video.train.stages.see import SeeStage
+from sama_video.train.stages.segment import SegmentStage
+from sama_video.train.stages.track import TrackStage
+from sama_video.train.worlds import PlainWorld, World
+
+
+class PlainSegmentStage(SegmentStage):
+    """Single frames from nothing."""
+
+    name: ClassVar[str] = "plain_segment"
+
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def world(self) -> World[Any]:
+        """The plain one."""
+        return PlainWorld()
+
+    @property
+    def segment_settings(self) -> SegmentConfig:
+        """The stage's part of the recipe."""
+        return self.run.plain_segment
+
+
+class PlainTrackStage(TrackStage):
+    """Memory from nothing."""
+
+    name: ClassVar[str] = "plain_track"
+    starts_from: ClassVar[tuple[str, ...]] = ("plain_segment",)
+
+    @property
+    def world(self) -> World[Any]:
+        """The plain one."""
+        return PlainWorld()
+
+    @property
+    def segment_settings(self) -> SegmentConfig:
+        """The single frames that are mixed in are like those before."""
+        return self.run.plain_segment
+
+    @property
+    def track_settings(self) -> TrackConfig:
+        """The stage's part of the recipe."""
+        return self.run.plain_track
+
+
+class PlainSeeStage(SeeStage):
+    """The vision tower from nothing."""
+
+    name: ClassVar[str] = "plain_see"
+
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def world(self) -> World[Any]:
+        """The plain one."""
+        return PlainWorld()
+
+    @property
+    def see_settings(self) -> SeeConfig:
+        """The stage's part of the recipe."""
+        return self.run.plain_see

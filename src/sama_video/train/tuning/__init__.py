@@ -1,0 +1,1 @@
+"""Training of a whole model on records: one stage, a standard engine, from one CPU to many machines."""
