@@ -23,7 +23,7 @@ PINS := pyproject.toml constraints.txt
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --jaxtyping-packages=sama_video,beartype.beartype
 
 # Programs that some test wants, each with its Debian package; a test whose program is missing skips with the reason.
-SYSTEM_PROGRAMS := java:default-jre-headless
+SYSTEM_PROGRAMS := java:default-jre-headless chromium:chromium node:nodejs
 
 .PHONY: env demo test test-slow lint system
 .NOTPARALLEL:

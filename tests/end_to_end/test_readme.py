@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", "docs/training.md")
 
 
 @dataclass(frozen=True)

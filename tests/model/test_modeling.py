@@ -142,7 +142,7 @@ def test_tags_and_regions_must_agree() -> None:
 def test_presets_are_the_named_sizes() -> None:
     assert set(preset_names()) == {"nano", "sama-1b", "sama-4b", "sama-8b"}
     sides = {name: (preset_config(name).image_side, preset_config(name).segmenter_side) for name in preset_names()}
-    assert {sides.pop("nano")} == {(112, 128)}
+    assert {sides.pop("nano")} == {(128, 128)}
     assert set(sides.values()) == {(448, 1024)}
     with pytest.raises(ConfigError, match="'sama-2b' is no preset"):
         preset_config("sama-2b")
