@@ -2,9 +2,14 @@
 
 import os
 import re
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +80,28 @@ def copy(repository: Path, tmp_path: Path) -> Path:
     return target
 
 
+def serves(script: str, folder: Path, environment: dict[str, str]) -> bool:
+    """Whether a server's command answers, on a port that is free here, and ends in peace when told to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([*shlex.split(script), "--port", str(port)], cwd=folder, env=environment)
+    try:
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
+                    assert reply.status == 200
+                break
+            except OSError:
+                assert server.poll() is None, "the server ended before it answered"
+                time.sleep(0.2)
+        server.send_signal(signal.SIGINT)
+        return server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait(60)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_runs_as_written(document: str, copy: Path) -> None:
@@ -84,6 +111,9 @@ def test_every_block_runs_as_written(document: str, copy: Path) -> None:
     ran = 0
     for block in blocks((copy / document).read_text(encoding="utf-8"), document):
         if "gpu" in block.marks:
+            continue
+        if "serve" in block.marks:
+            assert serves(block.script(), copy, environment)
             continue
         done = subprocess.run(
             block.words(), cwd=copy, env=environment, capture_output=True, text=True, timeout=900, check=False

@@ -7,7 +7,7 @@ from sama_video.chat.objects import BookSnapshot
 from sama_video.dialogue.turns import Dialogue
 
 TURN_BYTES, CHARACTER_BYTES = 16384, 16
-"""What a turn takes beside its words, its session's share included; and a character, its token included. Measured."""
+"""What a turn takes beside its words, its session's share included; and a character, its token included; estimates."""
 
 
 @dataclass(frozen=True)
