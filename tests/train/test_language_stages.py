@@ -233,6 +233,18 @@ def test_speak_learns_only_answers_that_name_their_object(run):
     assert (batch.seg_classes[:, 2:] == 0).all()
 
 
+def test_half_of_the_heads_start_by_looking_back(run):
+    torch.manual_seed(0)
+    decoder = SpeakStage(run).sama.model.language_model
+    decoder.config._attn_implementation = "eager"
+    with torch.no_grad():
+        embeds = 0.06 * torch.randn(1, 300, decoder.config.hidden_size)
+        seen = decoder(inputs_embeds=embeds, output_attentions=True, use_cache=False).attentions[0][0, :, 100:]
+    near = torch.stack([row[:, i + 96 : i + 101].sum(-1) for i, row in enumerate(seen.unbind(1))]).mean(0)
+    assert (near[:2] > 0.5).all()
+    assert (near[2:] < 0.1).all()
+
+
 @pytest.fixture(scope="module")
 def joint(run):
     torch.manual_seed(0)

@@ -4,10 +4,12 @@ The classes of `transformers` start many tables and scales at zero and linear la
 loading a checkpoint; from scratch it costs most of the first minutes.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import Sam2VideoModel
+from transformers import Qwen2Model, Sam2VideoModel
 from transformers.models.internvl.modeling_internvl import InternVLVisionModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoAttention, Sam2VideoMemoryFuserCXBlock
 
@@ -88,23 +90,20 @@ def _scale_feature_maps(model: Sam2VideoModel, pixel_values: Float[Tensor, "fram
 
 
 @torch.no_grad()
-def look_back(decoder: nn.Module) -> None:
+def look_back(decoder: Qwen2Model) -> None:
     """Half of the heads of a decoder of words start by looking at the tokens just before each one.
 
     A region's tokens, or the words of a phrase, stand right before what is to be said of them, among hundreds of frame
     tokens. Heads that start blind look at all of them alike, and take most of a training to find the near ones. Equal
     biases of queries and keys, turned apart by some tokens, are a preference for that distance under rotary codes.
-
-    Args:
-        decoder: Of the Qwen2 family: rotary codes, biases on queries and keys, grouped heads.
     """
-    config = decoder.config
+    config: Any = decoder.config
     dim, groups = config.hidden_size // config.num_attention_heads, config.num_key_value_heads
     shared = config.num_attention_heads // groups
     speeds = config.rope_parameters["rope_theta"] ** (-torch.arange(dim // 2) * 2 / dim)
     kept = torch.where(torch.arange(dim // 2) < round(_LOCAL_SHARE * dim / 2), _LOCAL_STRENGTH, 0.0)
     for layer in decoder.layers:
-        attention = layer.self_attn
+        attention: Any = layer.self_attn
         keys, queries = attention.k_proj.bias.view(groups, dim), attention.q_proj.bias.view(-1, dim)
         keys[0] = torch.cat([kept, torch.zeros_like(kept)])
         for head in range(shared):
