@@ -25,6 +25,9 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --jaxtyping-packages=sama_video,
 # Programs that some test wants, each with its Debian package; a test whose program is missing skips with the reason.
 SYSTEM_PROGRAMS := java:default-jre-headless chromium:chromium node:nodejs
 
+# Compiled modules are kept, whatever the environment says: many tests start programs that would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: env demo test test-slow lint system
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

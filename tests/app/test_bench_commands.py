@@ -91,6 +91,7 @@ def scored(sama: Any, folder: Path) -> tuple[bytes, bytes]:
     return (folder / "scores.json").read_bytes(), (folder / "per_question.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_parts_give_the_bytes_of_the_whole(sama: Any, data: Path, tmp_path: Path) -> None:
     words = ["bench", "run", "sama-bench-g", "--model", oracle(data, "noisy"), "--data", data]
     assert sama(*words, "--out", tmp_path / "whole")[0] == 0

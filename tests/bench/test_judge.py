@@ -256,7 +256,9 @@ def test_command_judges_plans_and_replays(tmp_path: Path, bare_environment: pyte
 def test_command_ends_before_the_budget_is_exceeded(tmp_path: Path) -> None:
     write_run(tmp_path, RUN)
     with serve(says('{"score": 50}')) as endpoint:
-        ended = run_command(str(tmp_path), "--judge", "m-1", "--base-url", endpoint.url, "--max-requests", "2")
+        ended = run_command(
+            str(tmp_path), "--judge", "m-1", "--base-url", endpoint.url, "--max-requests", "2", "--workers", "1"
+        )
         assert len(endpoint.requests) == 2
     assert isinstance(ended.exception, SamaError)
     assert "budget of 2 for requests is reached" in str(ended.exception)

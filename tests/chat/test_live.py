@@ -41,6 +41,7 @@ def test_an_object_of_an_answer_is_followed_from_then_on(model: LoadedModel, say
     assert len(live.dialogue) == 2
 
 
+@pytest.mark.slow
 def test_memory_stays_the_same_over_many_frames(model: LoadedModel) -> None:
     live = model.live(window_seconds=1.0, max_new_tokens=8)
     frames = moving_squares(30).frames(range(30))

@@ -40,10 +40,12 @@ def fake_java(folder, lines):
         ("", ""),
     ],
 )
+@pytest.mark.slow
 def test_tokens(text, tokens, caption_scorer):
     assert caption_scorer.tokens([text]) == (tokens,)
 
 
+@pytest.mark.slow
 def test_scores_of_a_corpus_are_means_or_pools_of_its_captions(caption_scorer):
     (scores,) = caption_scorer.score([DOG, SLEEP, CAT]).corpora
     assert set(scores.corpus) == set(scores.items) == set(METRICS) - {"SPICE"}
@@ -53,6 +55,7 @@ def test_scores_of_a_corpus_are_means_or_pools_of_its_captions(caption_scorer):
     assert scores.items["METEOR"][0] > scores.items["METEOR"][1]
 
 
+@pytest.mark.slow
 def test_an_empty_caption_scores_nothing_and_spoils_nothing(caption_scorer):
     (scores,) = caption_scorer.score([EMPTY, DOG, CaptionPair("...", ("...",))]).corpora
     for name in scores.items:
@@ -61,6 +64,7 @@ def test_an_empty_caption_scores_nothing_and_spoils_nothing(caption_scorer):
     assert 0 < scores.corpus["METEOR"] < 1
 
 
+@pytest.mark.slow
 def test_cider_of_a_corpus_of_one_is_nothing_even_for_a_perfect_answer(caption_scorer):
     together, alone = caption_scorer.score([DOG, CAT], [[0, 1], [0]]).corpora
     assert alone.corpus["CIDEr"] == 0.0
@@ -68,15 +72,18 @@ def test_cider_of_a_corpus_of_one_is_nothing_even_for_a_perfect_answer(caption_s
     assert together.items["METEOR"][0] == alone.items["METEOR"][0]
 
 
+@pytest.mark.slow
 def test_references_without_words_stop_nothing(caption_scorer):
     (scores,) = caption_scorer.score([CaptionPair("a dog runs", ("",)), CaptionPair("", ("",))]).corpora
     assert set(scores.corpus.values()) == {0.0} or max(scores.corpus.values()) < 1e-6
 
 
+@pytest.mark.slow
 def test_no_captions_are_no_corpus(caption_scorer):
     assert caption_scorer.score([]).corpora == ()
 
 
+@pytest.mark.slow
 def test_scoring_leaves_no_files(caption_scorer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     package = caption_programs.find_package()
@@ -184,6 +191,7 @@ def test_closing_ends_the_process_and_the_next_score_starts_another(tmp_path):
 
 
 @posix
+@pytest.mark.slow
 def test_spice_is_missing_without_its_models_and_the_rest_stays(caption_scorer):
     wants = CaptionScorer(spice=True)
     wants._tokens, wants._meteor = caption_scorer._tokens, caption_scorer._start_meteor()

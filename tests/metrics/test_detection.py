@@ -68,7 +68,7 @@ def test_confidence_ranks_over_all_questions():
     assert track_precision([ClipTracks([right], [], [])]).ap == 0
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_tracks_of_one_frame_score_as_the_toolkit_scores_pictures(seed):
     rng = np.random.default_rng(seed)

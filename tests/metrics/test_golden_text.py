@@ -236,6 +236,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESULTS)
 def test_caption_corpus(name, caption_scorer):
     expected = RESULTS[name]

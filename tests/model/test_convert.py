@@ -79,7 +79,7 @@ def stored_tensors(folder: Path) -> Tensors:
 # --- real sizes, on the meta device ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scale", ["1b", "4b", "8b"])
+@pytest.mark.parametrize("scale", ["1b", *(pytest.param(scale, marks=pytest.mark.slow) for scale in ("4b", "8b"))])
 def test_every_published_key_maps_both_ways(scale: str) -> None:
     listed = json.loads((PARITY / f"keys_{scale}.json").read_text())["keys"]
     specs = {
@@ -109,6 +109,7 @@ def test_every_published_key_maps_both_ways(scale: str) -> None:
     assert back == specs
 
 
+@pytest.mark.slow
 def test_each_of_our_weights_has_one_rule_in_either_family() -> None:
     for name in ("sama-1b", "sama-8b"):
         config = preset_config(name)
@@ -404,6 +405,7 @@ def test_full_destination_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*.*")] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_killed_conversion_leaves_no_destination(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
@@ -453,7 +455,9 @@ def store_sam2(state: Tensors, path: Path, converted: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["sam2.pt", "sam2.safetensors", "sam2-folder"])
+@pytest.mark.parametrize(
+    "name", ["sam2.pt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sam2.safetensors", "sam2-folder"))]
+)
 def test_original_decoder_travels_beside_the_tuned_one(
     name: str, sam2_state: Tensors, converted: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_every_part_before_the_segmenter_gets_a_gradient() -> None:
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in parameters), part
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_lora_attaches_to_the_decoder_alone() -> None:
     peft = pytest.importorskip("peft", reason="the train extra is not installed")

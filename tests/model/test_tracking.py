@@ -261,6 +261,7 @@ def test_a_prompt_shows_its_object_in_exactly_one_way(fields: dict) -> None:
         TrackPrompt("a", 0, **fields)
 
 
+@pytest.mark.slow
 def test_memory_kept_during_a_pass_does_not_grow_with_the_clip() -> None:
     segmenter = exact(tiny_model("sam2.0"))
     kept = {}
@@ -320,6 +321,7 @@ def test_a_prompt_on_a_recent_frame_catches_up_and_leaves_known_objects_alone() 
     assert live.push(clip.frame(0)).object_ids == ("b",)
 
 
+@pytest.mark.slow
 def test_live_memory_is_bounded_over_many_pushes_and_prompts() -> None:
     clip = random_clip(10)
     live = Tracker(exact(tiny_model("sam2.0")), to_pixels).live(window=3, max_prompted=2)

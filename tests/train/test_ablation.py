@@ -38,6 +38,7 @@ def _trained(stage):
     return sum(p.numel() for group in stage.parameter_groups() for p in group.parameters if p.requires_grad)
 
 
+@pytest.mark.slow
 def test_variants_train_equally_many_parameters(stages):
     counts = {name: _trained(stage) for name, stage in stages.items()}
     assert max(counts.values()) / min(counts.values()) < 1.01
@@ -50,6 +51,7 @@ def test_variants_train_equally_many_parameters(stages):
     )
 
 
+@pytest.mark.slow
 def test_variants_see_the_same_clips(stages):
     rng = lambda: np.random.default_rng(seed_of(0, "joint", 3))  # noqa: E731
     pixels = [stages[name].batch(rng()).videos[0].pixel_values for name in ("full", "no-sam", "no-aggregator")]
@@ -57,6 +59,7 @@ def test_variants_see_the_same_clips(stages):
     assert torch.equal(pixels[0], pixels[2])
 
 
+@pytest.mark.slow
 def test_perception_is_the_finished_models(stages, foundation):
     for stage in stages.values():
         stage.take_over(foundation.weights)
@@ -71,6 +74,7 @@ def test_the_finished_model_says_another_prompt_for_each_name(foundation):
     assert apart.min() > 0.1 * prompts.std() * prompts.shape[1] ** 0.5
 
 
+@pytest.mark.slow
 def test_without_dialogues_no_answer_has_two_phrases(stages):
     stage = stages["no-dialogues"]
     told = [stage.tell(np.random.default_rng(i), stage_scene(i)) for i in range(6)]
