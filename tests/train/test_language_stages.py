@@ -1,6 +1,7 @@
 """The stages that talk: what they show is what a conversation shows, and every part they train is reached."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ from sama_video.train.engine import RunFolder
 from sama_video.train.export import command, export
 from sama_video.train.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
 from sama_video.train.plain_dialogues import PlainTeller
+from sama_video.train.stages import STAGES
 from sama_video.train.stages.joint import JointStage
 from sama_video.train.stages.language import class_codes, translate_head
+from sama_video.train.stages.plain import PlainReferStage
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
@@ -231,6 +234,19 @@ def test_speak_learns_only_answers_that_name_their_object(run):
     assert " moves " not in said
     assert len(batch.seg_classes) == sum(len(turn.seg_objects) for blind in blinds for turn in blind.turns)
     assert (batch.seg_classes[:, 2:] == 0).all()
+
+
+def test_dialogues_about_plain_clips_come_before_those_of_the_recipes_world(run):
+    stage = PlainReferStage(run)
+    assert isinstance(stage.teller, PlainTeller)
+    assert stage.settings is run.plain_refer
+    assert isinstance(ReferStage(run).teller, LevelTeller)
+    bundled = load_recipe("nano")
+    assert ReferStage.predecessors(bundled) == ("see", "speak", "plain_refer")
+    assert ReferStage.predecessors(replace(bundled, plain_refer=replace(run.plain_refer, steps=0))) == ("see", "speak")
+    for stage_of in map(STAGES.__getitem__, bundled.stages):
+        done = bundled.stages[: bundled.stages.index(stage_of.name)]
+        assert set(stage_of.predecessors(bundled)) <= set(done)
 
 
 def test_half_of_the_heads_start_by_looking_back(run):

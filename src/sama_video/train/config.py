@@ -15,7 +15,7 @@ from sama_video.errors import ConfigError
 RECIPES = Path(__file__).parent / "recipes"
 T = typing.TypeVar("T")
 STAGE_NAMES = ("segment", "track", "see", "speak", "refer", "joint")
-PLAIN_STAGE_NAMES = ("plain_segment", "plain_track", "plain_see")
+PLAIN_STAGE_NAMES = ("plain_segment", "plain_track", "plain_see", "plain_refer")
 """Stages that lead to their namesakes by the older, plainer world; a recipe leaves them out by giving them no steps."""
 
 
@@ -162,6 +162,7 @@ class TrainConfig:
     plain_segment: SegmentConfig = field(default_factory=partial(SegmentConfig, steps=0))
     plain_track: TrackConfig = field(default_factory=partial(TrackConfig, steps=0))
     plain_see: SeeConfig = field(default_factory=partial(SeeConfig, steps=0))
+    plain_refer: LanguageConfig = field(default_factory=partial(LanguageConfig, steps=0))
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     see: SeeConfig = field(default_factory=SeeConfig)
@@ -255,6 +256,10 @@ def _value(hint: Any, value: object, where: str) -> Any:
         if value is None:
             return None
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{where} is {value!r}; it is one of {', '.join(typing.get_args(hint))}.")
+        return value
     if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
         value = _float(value, where)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[2] / "src"), str(HERE.parents[1] / "fixtures")]
 
 import torch  # noqa: E402
-from tuning_world import synthetic_record, tiny_mixture, tiny_settings, verbal  # noqa: E402
+from tuning_world import synthetic_record, tiny_mixture, tiny_settings, verbal, words_alone  # noqa: E402
 
 from sama_video.train.tuning import engine  # noqa: E402
 from sama_video.train.tuning.settings import LoraSettings  # noqa: E402
@@ -63,7 +63,7 @@ def main() -> None:
     if "lora" in given:
         settings = replace(settings, lora=LoraSettings(rank=2, targets=("q_proj", "v_proj")))
     records = [synthetic_record(seed) for seed in range(4)]
-    stream = tiny_mixture([*records, verbal(records[0]), verbal(records[1])])
+    stream = tiny_mixture([*records, verbal(records[0]), words_alone()])
     tune(settings, Path(sys.argv[1]), resume="--resume" in sys.argv, stream=stream, device="cpu")
 
 

@@ -2,7 +2,7 @@
 
 from sama_video.train.stages.base import Stage
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.plain import PlainSeeStage, PlainSegmentStage, PlainTrackStage
+from sama_video.train.stages.plain import PlainReferStage, PlainSeeStage, PlainSegmentStage, PlainTrackStage
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
@@ -12,7 +12,7 @@ from sama_video.train.stages.track import TrackStage
 STAGES: dict[str, type[Stage]] = {
     kind.name: kind
     for kind in (
-        *(PlainSegmentStage, PlainTrackStage, PlainSeeStage),
+        *(PlainSegmentStage, PlainTrackStage, PlainSeeStage, PlainReferStage),
         *(SegmentStage, TrackStage, SeeStage, SpeakStage, ReferStage, JointStage),
     )
 }

@@ -45,6 +45,7 @@ from sama_video.train.plain_dialogues import PlainTeller
 from sama_video.train.scenes import cell_labels
 from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
 from sama_video.train.vocabulary import make_processor
+from sama_video.train.worlds import PlainWorld
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
@@ -139,8 +140,8 @@ class LanguageStage(Stage):
 
     @property
     def teller(self) -> Teller:
-        """Who makes the dialogues about the recipe's world."""
-        if self.run.world.name == "plain":
+        """Who makes the dialogues about the stage's world."""
+        if isinstance(self.world, PlainWorld):
             return PlainTeller()
         return LevelTeller(self.language_settings.plain_share)
 
@@ -168,7 +169,7 @@ class LanguageStage(Stage):
         """One dialogue in pictures."""
         settings, usual = self.language_settings, self.teller.usual
         region_only = rng.random() < settings.region_only_share
-        seen = self.kinds or usual.get(self.name, usual["all"])
+        seen = self.kinds or usual.get(self.name.removeprefix("plain_"), usual["all"])
         return self.teller.tell(
             rng,
             scene,

@@ -1,12 +1,13 @@
-"""Stages `plain_segment`, `plain_track` and `plain_see`: the same lessons on the older, plainer world.
+"""Stages `plain_segment`, `plain_track`, `plain_see` and `plain_refer`: the same lessons on the older, plainer world.
 
-Objects there are twice as large and nothing happens to them. Clicks, shapes and memories are found there in minutes;
-from nothing, clips of the diagnostic world teach them far more slowly.
+Objects there are twice as large and nothing happens to them. Clicks, shapes, memories and what a question points at are
+found there in minutes; from nothing, clips of the diagnostic world teach them far more slowly.
 """
 
 from typing import Any, ClassVar
 
 from sama_video.train.config import SeeConfig, SegmentConfig, TrackConfig, TrainConfig
+from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
 from sama_video.train.stages.track import TrackStage
@@ -75,3 +76,20 @@ class PlainSeeStage(SeeStage):
     def see_settings(self) -> SeeConfig:
         """The stage's part of the recipe."""
         return self.run.plain_see
+
+
+class PlainReferStage(ReferStage):
+    """Dialogues after nothing but sight and words."""
+
+    name: ClassVar[str] = "plain_refer"
+    starts_from: ClassVar[tuple[str, ...]] = ("plain_see", "speak")
+
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """Sight on plain clips, and the language of masks."""
+        return cls.starts_from
+
+    @property
+    def world(self) -> World[Any]:
+        """The plain one."""
+        return PlainWorld()

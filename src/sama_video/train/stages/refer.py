@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from sama_video.train.config import TrainConfig
 from sama_video.train.stages.language import (
     HEADS,
     LANGUAGE_PARTS,
@@ -23,6 +24,11 @@ class ReferStage(LanguageStage):
     starts_from: ClassVar[tuple[str, ...]] = ("see", "speak")
     products: ClassVar[tuple[str, ...]] = (*LANGUAGE_PARTS, *PICTURE_PARTS, *HEADS)
     trained_parts = (*LANGUAGE_PARTS, *PICTURE_PARTS)
+
+    @classmethod
+    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
+        """Sight, and the language of masks; where the recipe has dialogues about plain clips, what they taught."""
+        return (*cls.starts_from, "plain_refer") if run.plain_refer.steps else cls.starts_from
 
     def batch(self, rng: np.random.Generator) -> DialogueBatch:
         """Fresh clips with a dialogue about each."""

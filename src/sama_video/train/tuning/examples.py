@@ -103,17 +103,19 @@ class ExampleMaker:
         self.settings = settings
         self.seg_id = processor.grounding_ids.seg
 
-    def make(self, record: DialogueRecord, clip: Clip, seed: int) -> Example:
+    def make(self, record: DialogueRecord, clip: Clip | None, seed: int) -> Example:
         """The row of a record.
 
         Args:
-            clip: The record's pixels.
+            clip: The record's pixels; None for one about words alone, whose row then has no picture.
             seed: For what is drawn: frames that show an object, objects and frames that get masks, sample points.
 
         Raises:
             DataError: No turn of it can be used.
             SamaError: Its pixels or words cannot be read.
         """
+        if clip is None:
+            return self._words_alone(record)
         rng = np.random.default_rng(seed)
         pictures = language_clip(clip, self.settings.protocol, self.processor)
         layout = _Layout(self.config, record, clip, pictures, self.settings.protocol, rng)
@@ -129,6 +131,23 @@ class ExampleMaker:
         if num_segs != int((row.labels == self.seg_id).sum()):
             raise DataError(f"record {record.record_id!r}: its answers' tokens hold another number of [SEG].")
         return Example(record.record_id, row, num_segs, targets, left_out)
+
+    def _words_alone(self, record: DialogueRecord) -> Example:
+        """The row of a record without a clip; a mask or region in it has nothing to be seen on.
+
+        Raises:
+            DataError: It names one, or its first turn is too long.
+        """
+        if record.objects or any(turn.object_ids for turn in record.turns):
+            raise DataError(f"record {record.record_id!r} speaks of objects and has no clip; give the clip.")
+        specs = [
+            TurnSpec(clean_question(turn.question, line_break=" "), answer=turn.answer.strip()) for turn in record.turns
+        ]
+        ids, labels, kept = self._tokens(record, specs, 0, one_block=False)
+        turns = tuple(self.processor.turn_inputs(spec) for spec in specs[:kept])
+        video = VideoInputs(torch.zeros(0, 3, self.config.image_side, self.config.image_side), (), turns)
+        row = TrainingInputs(torch.tensor(ids), torch.tensor(labels), video)
+        return Example(record.record_id, row, 0, None, (TOO_LONG,) * (len(specs) - kept))
 
     def _row(
         self, record: DialogueRecord, turns: Sequence[LaidOutTurn], layout: "_Layout"

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from sama_video.model import SamaForConditionalGeneration
 from sama_video.model.configuration_sama import SamaConfig
@@ -191,6 +192,24 @@ def _size(name: str, part: nn.Module) -> PartSize:
 
 def _activations(config: SamaConfig, settings: TuneConfig, shape: StepShape, *, checkpointing: bool) -> int:
     """Highest point of what a micro-step makes, gradients that are kept not counted."""
+    model, dtype = _ready(config, settings, checkpointing=checkpointing)
+    with LiveBytes() as live, _sparing_attention(), torch.device("meta"):
+        _step(model, settings, shape, dtype).backward()
+    return live.peak
+
+
+def record_flops(config: SamaConfig, settings: TuneConfig, shape: StepShape) -> int:
+    """Operations of matrix products and attention for one record, forwards and backwards, nothing worked out twice."""
+    model, dtype = _ready(config, settings, checkpointing=False)
+    with LiveBytes(), FlopCounterMode(display=False) as counter, torch.device("meta"):
+        _step(model, settings, shape, dtype).backward()
+    return int(counter.get_total_flops()) // settings.batch
+
+
+def _ready(
+    config: SamaConfig, settings: TuneConfig, *, checkpointing: bool
+) -> tuple[SamaForConditionalGeneration, torch.dtype]:
+    """A model on the meta device that a micro-step can go through, all of it in the precision of the arithmetic."""
     # Autocast does not know the meta device; all weights in its precision give activations of that precision.
     engine = replace(settings.engine, gradient_checkpointing=checkpointing)
     model = meta_model(config, replace(settings, engine=engine)).train()
@@ -202,9 +221,7 @@ def _activations(config: SamaConfig, settings: TuneConfig, shape: StepShape, *, 
         if buffer.is_floating_point():
             parent, _, last = name.rpartition(".")
             model.get_submodule(parent)._buffers[last] = buffer.to(dtype)
-    with LiveBytes() as live, _sparing_attention(), torch.device("meta"):
-        _step(model, settings, shape, dtype).backward()
-    return live.peak
+    return model, dtype
 
 
 def _step(model: SamaForConditionalGeneration, settings: TuneConfig, shape: StepShape, dtype: torch.dtype) -> Tensor:

@@ -32,8 +32,8 @@ SUMS: Final = (
 )
 """What a step adds up; `averages` makes figures of it. Sums of ranks and steps may be added."""
 
-ALWAYS_RUN: Final = ("vision_tower", "language_model")
-"""Parts that every batch goes through; the others may stand still, and must still take part in every update."""
+ALWAYS_RUN: Final = "language_model"
+"""The part that every batch goes through; the others may stand still, and must still take part in every update."""
 
 COUNT_MARGIN: Final = 1e-4 + torch.finfo(torch.float32).eps
 """What the published mask losses add to the count they divide by."""
@@ -49,6 +49,8 @@ class TuningModel(nn.Module):
         sama: Its parameters that require a gradient are trained.
         regionless_bias: As for `SamaModel.turn_embeddings`.
         bf16: Whether matrix products are done in bfloat16; set here, for not every engine sees to it.
+        always_looks: Look at a blank frame where a batch has none. Engines that shard the tower's layers fetch them on
+            all ranks at once, so none may pass them by; what is seen goes nowhere.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class TuningModel(nn.Module):
         *,
         regionless_bias: float = 0.0,
         bf16: bool = False,
+        always_looks: bool = False,
     ) -> None:
         super().__init__()
         self.sama = sama
         self.loss = loss
         self.regionless_bias = regionless_bias
         self.bf16 = bf16
+        self.always_looks = always_looks
         self.config = sama.config
         # Holds no parameters of its own; made once, for it keeps position codes.
         self.segmenter = Segmenter(sama.model.segmenter, suppress_absent=False)
@@ -106,10 +110,27 @@ class TuningModel(nn.Module):
         parts = self.sama.model
         placeholders = self._placeholders(batch.videos)
         embeds = parts.embed_tokens(batch.input_ids, placeholders)
+        if not len(placeholders):
+            embeds = embeds + placeholders.sum() * 0.0  # ties a blank frame to the loss, so that ranks go back alike
         return parts.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
 
     def _placeholders(self, videos: Sequence[VideoInputs]) -> Float[Tensor, "placeholders dim"]:
-        """What stands at every placeholder of the batch: one pass of the tower, one of the spatial reader."""
+        """What stands at every placeholder of the batch: one pass of the tower, one of the spatial reader.
+
+        Dialogues about words alone have no placeholder, and a batch of nothing else goes through neither.
+        """
+        seen = [video for video in videos if len(video.pixel_values)]
+        if not seen:
+            return self._nothing_seen(videos[0].pixel_values)
+        return self._seen(seen)
+
+    def _nothing_seen(self, pixels: Float[Tensor, "0 3 side side"]) -> Float[Tensor, "0 dim"]:
+        parts = self.sama.model
+        if not self.always_looks:
+            return parts.get_input_embeddings().weight.new_zeros(0, self.config.text_config.hidden_size)
+        return parts.encode_frames(pixels.new_zeros(1, *pixels.shape[1:])).flatten(0, 1)[:0]
+
+    def _seen(self, videos: Sequence[VideoInputs]) -> Float[Tensor, "placeholders dim"]:
         parts = self.sama.model
         pixels = torch.cat([video.pixel_values for video in videos])
         features = parts.encode_frames(pixels).split([len(video.pixel_values) for video in videos])
@@ -201,7 +222,7 @@ class TuningModel(nn.Module):
         """
         total = self.sama.lm_head.weight.new_zeros((), dtype=torch.float32)
         for name, part in (*self.sama.model.named_children(), ("lm_head", self.sama.lm_head)):
-            if name not in ALWAYS_RUN:
+            if name != ALWAYS_RUN and not (name == "vision_tower" and self.always_looks):
                 for parameter in part.parameters():
                     if parameter.requires_grad:
                         total = total + parameter.sum().float() * 0.0

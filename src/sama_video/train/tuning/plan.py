@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from sama_video.chat.published import model_type
 from sama_video.data.preparing import data_sets
-from sama_video.data.record_store import open_store
 from sama_video.errors import SamaError
 from sama_video.model import SamaProcessor
 from sama_video.model.configuration_sama import SamaAggregatorConfig, SamaConfig
@@ -114,9 +113,20 @@ class Plan:
 
     @property
     def records(self) -> int | None:
-        """Of one pass; None while a source is missing."""
-        counts = [source.records for source in self.sources]
-        return None if not counts or None in counts else sum(count for count in counts if count is not None)
+        """Of all sources; None while one is missing."""
+        counts = self._counts
+        return None if counts is None else sum(counts)
+
+    @property
+    def records_per_epoch(self) -> int | None:
+        """Draws of one epoch, as `data.weighting` has it; None while a source is missing."""
+        counts = self._counts
+        return None if counts is None else self.settings.data.epoch_length(counts)
+
+    @property
+    def _counts(self) -> list[int] | None:
+        counts = [source.records for source in self.sources if source.records is not None]
+        return counts if counts and len(counts) == len(self.sources) else None
 
     def problems(self) -> Iterator[str]:
         """What keeps the run from beginning, each one line with what to do."""
@@ -156,6 +166,7 @@ class Plan:
             "memory_bytes": memory,
             "processes": self.processes,
             "records": self.records,
+            "records_per_epoch": self.records_per_epoch,
             "records_per_step": self.records_per_step,
             "tokens_per_record": self.tokens_per_record,
             "tokens_measured": self.tokens_measured,
@@ -210,8 +221,9 @@ class Plan:
             yield f"data     {source.name}: {shown}, weight {source.weight:g}, in {source.path}"
         tokens = f"{self.tokens_per_record} tokens a record ({'read' if self.tokens_measured else 'assumed'})"
         each = f"{self.records_per_step} records a step"
-        epoch = "?" if self.steps_per_epoch is None else self.steps_per_epoch
-        yield f"steps    {self.steps if self.steps is not None else '?'} of {each}, {epoch} an epoch; {tokens}"
+        epoch = "?" if self.steps_per_epoch is None else f"{self.steps_per_epoch}"
+        draws = "" if self.records_per_epoch is None else f" of {self.records_per_epoch} records"
+        yield f"steps    {'?' if self.steps is None else self.steps} of {each}, {epoch} an epoch{draws}; {tokens}"
 
 
 def make_plan(
@@ -236,9 +248,12 @@ def make_plan(
     base = find_base(settings)
     shape = typical_shape(base.config, settings)
     model = meta_model(base.config, settings)
-    sources = tuple(_source_plan(source, data_root, settings.data.strict) for source in settings.data.sources)
+    sources = tuple(
+        _source_plan(source, data_root, settings.seed, settings.data.strict) for source in settings.data.sources
+    )
     counts = [source.records for source in sources]
-    records = None if not counts or None in counts else sum(count for count in counts if count is not None)
+    known = [count for count in counts if count is not None]
+    records = settings.data.epoch_length(known) if known and len(known) == len(counts) else None
     per_step = settings.global_batch(processes)
     tokens = None if records is None else measured_tokens(settings, base, data_root)
     return Plan(
@@ -330,7 +345,7 @@ def _with_aggregator(config: SamaConfig, settings: TuneConfig) -> SamaConfig:
     return config
 
 
-def _source_plan(source: SourceSettings, data_root: Path, strict: bool) -> SourcePlan:
+def _source_plan(source: SourceSettings, data_root: Path, seed: int, strict: bool) -> SourcePlan:
     path = data_root / source.path
     name = source.name or path.name
     prepare = data_set_of(source.path)
@@ -339,7 +354,7 @@ def _source_plan(source: SourceSettings, data_root: Path, strict: bool) -> Sourc
         problem = f"{path} is not there"
     else:
         try:
-            records = len(open_store(path, source.layout, root=source.root or None, strict=strict))
+            records = len(source.opened(data_root, seed, strict=strict))
         except SamaError as error:
             problem = str(error)
     return SourcePlan(name, str(path), source.weight, records, problem, prepare)

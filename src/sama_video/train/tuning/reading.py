@@ -7,8 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import Dataset, Sampler
 
 from sama_video.data.mixture import Choice, Drawn, Mixture, MixturePart, Refusal
-from sama_video.data.record_store import open_store
-from sama_video.data.records import DialogueRecord
+from sama_video.data.records import DialogueRecord, NoClip
 from sama_video.errors import ConfigError
 from sama_video.train.tuning.collate import ReadExample
 from sama_video.train.tuning.examples import Example, ExampleMaker
@@ -60,6 +59,8 @@ class ExampleData(Dataset[ReadExample]):
         return ReadExample(drawn.item, drawn.refused)
 
     def _make(self, record: DialogueRecord, choice: Choice) -> Example:
+        if isinstance(record.clip, NoClip):
+            return self.maker.make(record, None, choice.seed)
         clip = record.clip.open()
         try:
             return self.maker.make(record, clip, choice.seed)
@@ -81,10 +82,10 @@ class InOrder(Sampler[int]):
 
 
 class SourceMixture(Mixture):
-    """A mixture that knows how long a pass is: as many draws as its parts have records."""
+    """A mixture as long as one pass."""
 
     def __len__(self) -> int:
-        return sum(len(part.store) for part in self.parts)
+        return self.pass_length
 
 
 def open_stream(settings: DataSettings, seed: int, *, root: Path | None = None) -> SourceMixture:
@@ -105,7 +106,7 @@ def open_stream(settings: DataSettings, seed: int, *, root: Path | None = None) 
         name = source.name or path.name
         if any(part.name == name for part in parts):
             raise ConfigError(f"data.sources names {name!r} twice; give one of them another name.")
-        store = open_store(path, source.layout, root=source.root or None, strict=settings.strict)
+        store = source.opened(root or Path(), seed, strict=settings.strict)
         parts.append(MixturePart(name, store, source.weight))
     balance: Any = settings.balance
     weighting: Any = settings.weighting

@@ -4,11 +4,15 @@ The defaults are the published model's (spec model 8.1 to 8.4), on one device.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sama_video.data.mixture_shares import pass_length
+from sama_video.data.record_store import DEFAULTS, RecordStore, StoreOptions, open_store
 from sama_video.errors import ConfigError
 
 ENGINES = ("ddp", "fsdp2", "deepspeed")
@@ -39,6 +43,8 @@ class SourceSettings:
         name: Unique in the mixture; the last part of the path by default.
         weight: Its share beside the others.
         root: Folder that the clips of our own records are named relative to; that of the record file by default.
+        options: How entries of a published data set become records: its split, turns and expressions per record, ways
+            to point, the request for masks; our own records take no notice. A seed of 0 is the run's.
     """
 
     path: str
@@ -46,6 +52,16 @@ class SourceSettings:
     name: str = ""
     weight: float = 1.0
     root: str = ""
+    options: StoreOptions = DEFAULTS
+
+    def opened(self, data_root: Path, seed: int, *, strict: bool) -> RecordStore:
+        """Its records.
+
+        Raises:
+            DataError: There is nothing of a known layout, or no record in it.
+        """
+        options = dataclasses.replace(self.options, seed=self.options.seed or seed)
+        return open_store(data_root / self.path, self.layout, options=options, root=self.root or None, strict=strict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,8 @@ class DataSettings:
     Attributes:
         sources: What is mixed.
         balance: "equal" shares for the task types, or "none".
-        weighting: What a source's weight means: a share of the "draws", or "passes" over it.
+        weighting: What a source's weight means: a share of the "draws", or "passes" over it. An epoch is as many draws
+            as there are records; with "passes", as many as see each source as often as its weight says.
         protocol: "consistent" lays a dialogue out as a session does, pointed-at frames shown in full; "paper" moves
             every region onto one of the first turn's dense frames, as the published training does.
         max_tokens: A longer dialogue loses its last turns; one turn that is too long makes its record unusable.
@@ -83,6 +100,14 @@ class DataSettings:
         for name in ("max_tokens", "max_objects", "mask_frames", "prefetch"):
             _at_least(f"data.{name}", getattr(self, name), 1)
         _at_least("data.workers", self.workers, 0)
+
+    def epoch_length(self, counts: Sequence[int]) -> int:
+        """Draws of one epoch.
+
+        Args:
+            counts: Records of each source.
+        """
+        return pass_length(counts, [source.weight for source in self.sources], self.weighting)
 
 
 @dataclass(frozen=True)
@@ -167,7 +192,7 @@ class TuneConfig:
         trained: Parts that learn, by the names of `PARTS`; the rest is frozen.
         batch: Records per device and micro-step.
         accumulation: Micro-steps per update.
-        epochs: Passes over the mixture; `steps` above 0 says it directly.
+        epochs: Epochs of the mixture, as `data.weighting` has them; `steps` above 0 says it directly.
     """
 
     model: str = "nano"

@@ -160,7 +160,13 @@ def make_arguments(
 def tuning_model(model: SamaForConditionalGeneration, settings: TuneConfig) -> TuningModel:
     """A prepared model with its losses."""
     bias = PAPER_BIAS if settings.data.protocol == "paper" else 0.0
-    return TuningModel(model, settings.loss, regionless_bias=bias, bf16=settings.engine.precision == "bf16")
+    return TuningModel(
+        model,
+        settings.loss,
+        regionless_bias=bias,
+        bf16=settings.engine.precision == "bf16",
+        always_looks=settings.engine.kind != "ddp",
+    )
 
 
 def checkpoint_bytes(model: SamaForConditionalGeneration) -> int:
