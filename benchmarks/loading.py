@@ -7,8 +7,12 @@ Each row is a process of its own, so that its memory is its own. `index` opens t
 `open` again; `choices` and `records` draw from a mixture of two parts with unequal weights; `workers` draws in two
 processes side by side, their start included, and its memory is the most that one of them grew by. The decoding rows
 read a record and the frames that a model would see (32 at most) of clips made here, in one process with one thread;
-`loader` does the same for the mixture of all clips behind torch's DataLoader. "Of a core" counts the processor's time
-and not the clock's, so it holds on a busy machine as well.
+the example rows make a whole training row of the 1B's sizes of them (frames resized for tower and SAM 2, masks, words);
+`loader` does the decoding for the mixture of all clips behind torch's DataLoader. "Of a core" counts the processor's
+time and not the clock's, so it holds on a busy machine as well.
+
+The last table is a calculation: how many cores keep an H200 busy that trains by the recipe `sama-1b` at 45 % of its
+peak, from the rates of the example rows and the operations of a typical record.
 """
 
 import argparse
@@ -44,6 +48,7 @@ PARQUET_RECORDS = 2000
 COLUMNS = ("step", "records", "seconds", "records_per_second", "records_per_core_second", "memory_mib")
 FPS = 24
 LAYOUTS = ("mp4", "every fourth frame of an mp4", "folder of JPEG")
+RECIPE = "sama-1b"
 
 
 def masklets(frames: int, height: int, width: int, count: int) -> tuple[Masklet, ...]:
@@ -123,6 +128,26 @@ def decode(record: DialogueRecord, choice: Choice) -> np.ndarray:
     return pixels
 
 
+def example_maker() -> Callable[[DialogueRecord, Choice], object]:
+    """Makes training rows of the 1B's sizes; words are the nano's, for those of the 1B are not at hand."""
+    from sama_video.model import SamaProcessor
+    from sama_video.model.presets import BUNDLED_NANO, preset_config
+    from sama_video.train.tuning.examples import ExampleMaker
+    from sama_video.train.tuning.recipes import read_recipe
+
+    config, nano = preset_config(RECIPE), SamaProcessor.from_pretrained(BUNDLED_NANO, local_files_only=True)
+    processor = SamaProcessor.for_config(config, nano.tokenizer, nano.qformer_tokenizer)
+    maker = ExampleMaker(config, processor, read_recipe(RECIPE).settings().data)
+
+    def make(record: DialogueRecord, choice: Choice) -> object:
+        clip = record.clip.open()
+        example = maker.make(record, clip, choice.seed)
+        clip.close()
+        return example
+
+    return make
+
+
 def read_positions(path: Path, positions: range) -> float:
     """Read in another process; MiB that it grew by."""
     before = peak_rss_mib() or 0.0
@@ -171,9 +196,10 @@ def step_of(step: str, path: Path, count: int) -> Callable[[], float | None]:
         return lambda: in_workers(path, count)
     if step.startswith("loader"):
         return through_loader(path, count, workers=int(step.split()[1]))
-    if step.startswith("decode"):
+    if step.startswith(("decode", "example")):
         mixture = Mixture([MixturePart("clips", open_store(path))])
-        return lambda: [mixture.draw_with(position, decode) for position in range(count)] and None
+        make = decode if step.startswith("decode") else example_maker()
+        return lambda: [mixture.draw_with(position, make) for position in range(count)] and None
     mixture = mixture_of(path) if path.suffix == ".jsonl" else Mixture([MixturePart("shards", open_store(path))])
     read = mixture.choice if step == "choices" else mixture.record
     return lambda: [read(position) is None for position in range(count)] and None
@@ -214,13 +240,24 @@ def measure(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     write_parquet(folder / "shards", islice(open_store(path), PARQUET_RECORDS))
     rows.append(in_own_process("records of Parquet", folder / "shards", max(1, args.draws // 10)))
     for number, layout in enumerate(LAYOUTS):
-        write_clips(folder / "clips" / str(number), layout, args.clips)
-        rows.append(
-            {**in_own_process("decode", folder / "clips" / str(number), args.decoded), "step": f"decode {layout}"}
-        )
+        clips = folder / "clips" / str(number)
+        write_clips(clips, layout, args.clips)
+        for step in ("decode", "example"):
+            rows.append({**in_own_process(step, clips, args.decoded), "step": f"{step} {layout}"})
     for workers in (0, 1, 2):
         rows.append(in_own_process(f"loader {workers} workers", folder / "clips", 3 * args.decoded))
     return rows
+
+
+def needs_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each layout's rate means for the 1B on an H200; calculated."""
+    from sama_video.train.tuning.loader_need import loader_need, recipe_flops
+
+    flops = recipe_flops(RECIPE, RECIPE)
+    rates = {row["step"]: row["records_per_core_second"] for row in rows if row["step"].startswith("example ")}
+    return [
+        {"layout": step.removeprefix("example "), **loader_need(flops, rate).to_json()} for step, rate in rates.items()
+    ]
 
 
 def main() -> None:
@@ -250,7 +287,15 @@ def main() -> None:
         ("step", "records", "seconds", "records/s", "records/s of a core", "memory MiB"),
         [[row[key] for key in COLUMNS] for row in rows],
     )
-    finish("loading", args, {"rows": rows})
+    needs = needs_of(rows)
+    print(
+        f"\n{RECIPE} on an H200 at 45 % of its peak, calculated: {needs[0]['record_flops'] / 1e12:.1f} TFLOP a record"
+    )
+    print_table(
+        ("clips", "records/s of the card", "records/s of a core", "cores"),
+        [[row[key] for key in ("layout", "card_records", "core_records", "cores")] for row in needs],
+    )
+    finish("loading", args, {"rows": rows, "needs": needs})
 
 
 if __name__ == "__main__":

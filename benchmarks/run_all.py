@@ -54,6 +54,7 @@ JOBS = (
     Job("live", ()),
     Job("objects", LARGE, ("--objects", "1", "2", "--frames", "4", "--rounds", "1"), prints_json=True),
     Job("length", None, ("--frames", "8", "16", "--objects", "1"), prints_json=True),
+    Job("serving"),
     Job("training", ("--presets", "sama-1b", "--workers", "8", "--updates", "20")),
     Job("real_size", ("--presets", "sama-1b", "sama-4b", "sama-8b", "--compile")),
 )
@@ -91,7 +92,7 @@ def run(job: Job, args: argparse.Namespace) -> bool:
     if on_card and job.on_card is None:
         return True
     options = [*(job.quick if args.quick else ()), *((job.on_card or ()) if on_card and not args.quick else ())]
-    if job.name not in ("startup", "decode", "jf", "mask_index", "loading"):
+    if job.name not in ("startup", "decode", "jf", "mask_index", "loading", "serving"):
         options += ["--device", args.device]
     options += ["--threads", str(args.threads)]
     if job.name == "decode" and args.videos:

@@ -53,6 +53,19 @@ def test_real_size_writes_turns_and_tracks(repository: Path, tmp_path: Path) -> 
     assert {row["objects"] for row in result["tracks"]} == {1, 2}
 
 
+def test_serving_writes_load_memory_and_soak(repository: Path, tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    run(repository, "serving", "--quick", "--films", "1", "--json", str(target))
+    result = json.loads(target.read_text())
+    assert [(row["side"], row["clients"]) for row in result["load"]] == [
+        (side, clients) for clients in (1, 2) for side in ("sama-serve", "one-by-one", "plain")
+    ]
+    assert all(row["errors"] == 0 and row["same_texts"] for row in result["load"])
+    assert [row["conversations"] for row in result["memory"]["rows"]] == [2, 20]
+    assert result["soak"]["errors"] == 0
+    assert result["soak"]["requests"] > 0
+
+
 def test_follow_up_turn_encodes_nothing_and_tracks_nothing(repository: Path, tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     run(repository, "turns", "--quick", "--json", str(target))

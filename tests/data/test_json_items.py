@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_video.data.findings import FaultError, Findings
@@ -46,6 +46,7 @@ def parsed(content: bytes, block_bytes: int) -> Any:
 
 
 @given(st.data(), st.dictionaries(TRICKY, VALUES, max_size=4) | st.lists(VALUES, max_size=4), st.integers(1, 40))
+@settings(max_examples=50)
 def test_items_are_those_of_the_parser(data: Any, document: Any, block_bytes: int) -> None:
     content = data.draw(written(document))
     assert parsed(content, block_bytes) == document == json.loads(content)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 from tiny_sama import HEIGHT, WIDTH, box_rle, track
@@ -124,6 +124,7 @@ def test_polygon_without_a_picture_size_is_refused() -> None:
 
 
 @given(st.dictionaries(IDS, st.lists(st.none() | st.integers(0, 20), max_size=4), max_size=6), st.booleans())
+@settings(max_examples=30)
 def test_tracks_come_back_through_an_index(tmp_path_factory: Any, tracks: dict[str, Any], escaped: bool) -> None:
     path = tmp_path_factory.mktemp("masks") / "masks.json"
     content = {key: [None if left is None else box_rle(left) for left in lefts] for key, lefts in tracks.items()}

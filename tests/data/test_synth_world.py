@@ -38,7 +38,7 @@ from sama_video.errors import ConfigError, DataError
 from sama_video.regions.shapes import Box, Mask, Points
 
 FIRST = SEEDS["train"].start
-COUNTS = {1: 80, 2: 200, 3: 120}
+COUNTS = {1: 50, 2: 130, 3: 80}
 
 
 @lru_cache

@@ -4,14 +4,15 @@ One checker for each layout, in `CHECKERS`. A checker counts what loading would 
 would drop; it holds one record at a time.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
+from sama_video.data.checking_sources import Advance, check_entries, sources_of
 from sama_video.data.findings import FaultError, Findings, Place
-from sama_video.data.json_items import BOM, iterate_object, missing_file, note_bom, parse
+from sama_video.data.formats import detect
+from sama_video.data.json_items import BOM, missing_file, note_bom, parse
 from sama_video.data.records import DialogueRecord, FileClip
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -21,15 +22,12 @@ from sama_video.data.sources.expressions import (
     read_ref_youtube_vos,
     read_revos,
 )
-from sama_video.data.sources.layouts import Kind, Layout, find_layouts, record_files, splits_of
+from sama_video.data.sources.layouts import Kind, Layout, find_layouts, record_files, sav_root, splits_of
 from sama_video.data.sources.refcoco import check_masks, read_refcoco
 from sama_video.data.sources.sama import every_record
 from sama_video.data.sources.sama_samples import dialogue_samples
-from sama_video.data.sources.verified import verified_expressions, verified_record
-from sama_video.errors import DataError, RegionError, SamaError, SamaWarning, VideoError
-
-Advance: TypeAlias = Callable[[int], None]
-"""Told after each record, video or picture."""
+from sama_video.data.sources.verified import check_clip, verified_expressions, verified_record
+from sama_video.errors import DataError, RegionError, SamaError
 
 
 @dataclass
@@ -37,8 +35,9 @@ class CheckReport:
     """What was found below a folder, so far.
 
     Attributes:
-        records: Records of SAMA's and of our own record files, unusable ones counted.
-        turns_kept, descriptions: Those that loading keeps.
+        records: Records of SAMA's and of our own record files, unusable ones counted; of sets that are checked as the
+            records they become, entries that can be read.
+        turns_kept, descriptions: Those that loading keeps; a set of expressions has neither.
     """
 
     findings: Findings
@@ -58,6 +57,9 @@ class CheckReport:
             "rows": [finding.to_json() for finding in self.findings.rows],
         }
 
+
+EXPRESSIONS: Final = frozenset({"mevis", "revos", "ref_youtube_vos", "ref_davis17", "ref_sav"})
+"""Kinds of layouts that are videos with expressions."""
 
 Checker: TypeAlias = Callable[[Layout, CheckReport, Advance], None]
 
@@ -90,14 +92,24 @@ def layouts_below(base: Path) -> list[Layout]:
     Raises:
         DataError: There is none.
     """
-    found = find_layouts(base) if base.is_dir() else []
+    found = (find_layouts(base) or _annotations(base)) if base.is_dir() else []
     if not found:
         what = "has no data set that is known" if base.is_dir() else "is no folder"
         raise DataError(
-            f"{base} {what}; give a folder that holds sama239k_data/, sama_bench/, video_datas/ or ref_seg/ directly, "
-            "or one with .jsonl records of ours."
+            f"{base} {what}; give a folder that holds sama239k_data/, sama_bench/, video_datas/, ref_seg/, "
+            "glamm_data/, llava_data/ or osprey-724k/ directly, or one with .jsonl records of ours or another tool's "
+            "annotations."
         )
     return found
+
+
+def _annotations(base: Path) -> list[Layout]:
+    """The folder as annotations of another tool, if it is that."""
+    try:
+        detect(base)
+    except DataError:
+        return []
+    return [Layout("annotations", base, base)]
 
 
 def _check_sama(layout: Layout, report: CheckReport, advance: Advance) -> None:
@@ -138,20 +150,6 @@ def expression_videos(layout: Layout, split: str, findings: Findings) -> Iterato
         case "ref_sav":
             return read_ref_sav(layout.path, sav_root(layout), findings)
     raise AssertionError(layout.kind)
-
-
-def sav_root(layout: Layout) -> Path:
-    """The folder that stands for the first part of Ref-SAV's paths: that part itself, or where SAMA-239K has SA-V."""
-    try:
-        _, entry = next(iterate_object(layout.path, Findings()))
-    except (FaultError, StopIteration):
-        return layout.path.parent
-    path = entry.get("video_path") if isinstance(entry, dict) else None
-    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
-    if len(parts) < 2 or ".." in parts:
-        return layout.path.parent
-    folders = (layout.path.parent / parts[0], layout.base / "sama239k_data", layout.path.parent)
-    return next((folder for folder in folders if (folder / parts[1]).exists()), folders[0])
 
 
 def _check_refcoco(layout: Layout, report: CheckReport, advance: Advance) -> None:
@@ -197,22 +195,15 @@ def _checked_record(line: bytes, root: Path, place: Place) -> DialogueRecord:
         damaged = isinstance(error, RegionError) or isinstance(error.__cause__, RegionError)
         raise place.fault("bad_rle" if damaged else "schema_error", str(error)) from None
     if isinstance(record.clip, FileClip):
-        _check_clip(record.clip, Place(place.file, f"{place.record} ({record.record_id})"))
+        check_clip(record.clip, Place(place.file, f"{place.record} ({record.record_id})"))
     return record
 
 
-def _check_clip(clip: FileClip, place: Place) -> None:
-    try:
-        opened = clip.open()
-    except FaultError as error:
-        raise FaultError(error.reason, error.finding.file, place.record, error.finding.detail) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", SamaWarning)
-        try:
-            for _ in opened.stream():
-                pass
-        except (VideoError, SamaWarning) as error:
-            raise FaultError("unreadable_video", opened.source, place.record, str(error)) from None
+def _check_as_records(layout: Layout, report: CheckReport, advance: Advance) -> None:
+    for _, source in sources_of(layout):
+        entries, turns = check_entries(source, report.findings, advance)
+        report.records += entries
+        report.turns_kept += turns
 
 
 CHECKERS: dict[Kind, Checker] = {
@@ -224,6 +215,14 @@ CHECKERS: dict[Kind, Checker] = {
     "ref_davis17": _check_expressions,
     "ref_sav": _check_expressions,
     "refcoco": _check_refcoco,
+    "gcg": _check_as_records,
+    "llava": _check_as_records,
+    "chat_univi": _check_as_records,
+    "osprey": _check_as_records,
+    "videorefer_700k": _check_as_records,
+    "vidstg": _check_as_records,
+    "sav": _check_as_records,
+    "annotations": _check_as_records,
     "records": _check_records,
 }
 """How each layout is checked; a new layout is a kind in `sources/layouts.py` and a line here."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from sama_video.data.checking import sav_root
 from sama_video.data.findings import Findings
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -16,7 +15,7 @@ from sama_video.data.sources.expressions import (
     read_revos,
 )
 from sama_video.data.sources.gcg import read_gcg
-from sama_video.data.sources.layouts import REF_SAV_FILE, Layout
+from sama_video.data.sources.layouts import REF_SAV_FILE, Layout, sav_root
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.region_caption import read_region_captions
 from sama_video.data.sources.sama import every_record

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sama_video.data.checking import expression_videos, layouts_below, record_lines
+from sama_video.data.checking import EXPRESSIONS, expression_videos, layouts_below, record_lines
+from sama_video.data.checking_sources import count_entries, sources_of
 from sama_video.data.clips import FrameClip
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.json_items import parse
@@ -51,7 +52,8 @@ def describe(base: Path, findings: Findings) -> Iterator[Part]:
     describers = {"sama239k": _sama, "sama_bench": _sama, "refcoco": _refcoco, "records": _records}
     for layout in layouts_below(base):
         try:
-            yield from describers.get(layout.kind, _expressions)(layout, findings)
+            describer = describers.get(layout.kind, _expressions if layout.kind in EXPRESSIONS else _entries)
+            yield from describer(layout, findings)
         except FaultError as error:
             findings.take(error)
 
@@ -99,6 +101,12 @@ def _expressions(layout: Layout, findings: Findings) -> Iterator[Part]:
                 counts["frames"] += video.clip.num_frames
         counts["tracks"] = len(tracks)
         yield Part(layout.name, split, TERMS[layout.kind].licence, dict(counts))
+
+
+def _entries(layout: Layout, findings: Findings) -> Iterator[Part]:
+    for name, source in sources_of(layout):
+        for licence, counts in count_entries(layout, source, findings):
+            yield Part(layout.name, name, licence, counts)
 
 
 def _refcoco(layout: Layout, findings: Findings) -> Iterator[Part]:

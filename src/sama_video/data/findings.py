@@ -80,6 +80,7 @@ NOTES: Final = frozenset(
         "object_never_visible",
         "overlapping_masks",
         "several_annotations",
+        "no_clip",
         "unlabelled_frames",
         "void_pixels",
     }

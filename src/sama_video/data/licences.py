@@ -36,5 +36,10 @@ TERMS: Final[dict[str, Terms]] = {
     "ref_davis17": Terms(_NOTHING, None, "SAMA and Sa2VA repositories"),
     "ref_sav": Terms(f"videos and masks CC-BY-4.0; expressions: {_NOTHING}", None, "SAM 2 and Sa2VA repositories"),
     "refcoco": Terms(_NOTHING, None, "SAMA and Sa2VA repositories"),
+    "gcg": Terms(_NOTHING, None, "SAMA and Sa2VA repositories"),
+    "llava": Terms(f"{_NOTHING}; the terms of each picture's own project apply", None, "SAMA and Sa2VA repositories"),
+    "chat_univi": Terms(_NOTHING, None, "SAMA and Sa2VA repositories"),
+    "osprey": Terms(_NOTHING, None, "SAMA and Sa2VA repositories"),
+    "videorefer_700k": Terms(_NOTHING, None, "VideoRefer README"),
 }
 """Terms of each source, by the name that readers give it."""

@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from sama_video.data.findings import FaultError
 from sama_video.data.mixture_order import MAX_SEED, Apportionment, permuted, shuffled_block
-from sama_video.data.mixture_shares import Number, lanes_of
+from sama_video.data.mixture_shares import Number, lanes_of, pass_length
 from sama_video.data.record_draws import hash_of
 from sama_video.data.record_store import RecordStore
 from sama_video.data.records import DialogueRecord, Task
@@ -127,6 +127,7 @@ class Mixture:
         self.parts = tuple(parts)
         self.seed = seed
         self.strict = strict
+        self.weighting = weighting
         self.position = 0
         self.drops: dict[str, Counter[str]] = {}
         self.lanes = lanes_of(self.parts, balance, weighting)
@@ -134,6 +135,12 @@ class Mixture:
         self._key = hash_of("mixture", str(seed))
         self._keys = [hash_of("lane", str(seed), self.parts[lane.part].name, str(lane.task)) for lane in self.lanes]
         self._block: tuple[int, list[int], list[int]] = (-1, [], [])
+
+    @property
+    def pass_length(self) -> int:
+        """Draws of one pass: all records once, or each part as often as its weight says, see `mixture_shares`."""
+        sizes = [len(part.store) for part in self.parts]
+        return pass_length(sizes, [part.weight for part in self.parts], self.weighting)
 
     def choice(self, position: int) -> Choice:
         """What stands at a position, from 0."""

@@ -70,6 +70,22 @@ def lanes_of(parts: "Sequence[MixturePart]", balance: str | Mapping[str, Number]
     )
 
 
+def pass_length(sizes: Sequence[int], weights: Sequence[Number], weighting: str) -> int:
+    """Draws of one pass over a mixture.
+
+    A weight that is a share of the draws says nothing of passes: one is as many draws as there are records. A weight
+    that means passes does: one is as many draws as see a part of weight 4 four times, and one of weight 1 once. Where
+    tasks are balanced, the shares of the draws change, and their number does not.
+
+    >>> pass_length([10, 100], [4, 1], "draws"), pass_length([10, 100], [4, 1], "passes")
+    (110, 140)
+    """
+    if weighting != "passes":
+        return sum(sizes)
+    stated = [_fraction(weight, "a weight") for weight in weights]
+    return max(1, round(sum(weight * size for weight, size in zip(stated, sizes, strict=True))))
+
+
 def _check(parts: "Sequence[MixturePart]", balance: str | Mapping[str, Number], weighting: str) -> None:
     if not parts:
         raise DataError("the mixture has no parts; give at least one.")

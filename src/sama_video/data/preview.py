@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
-from sama_video.data.checking import Advance, expression_videos, layouts_below
+from sama_video.data.checking import EXPRESSIONS, expression_videos, layouts_below
+from sama_video.data.checking_sources import Advance, sources_of
 from sama_video.data.findings import FaultError, Finding, Findings, Place
 from sama_video.data.json_items import BOM, missing_file
 from sama_video.data.preview_page import card, page_parts
@@ -21,15 +22,19 @@ from sama_video.data.preview_pictures import Strip, draw_strip
 from sama_video.data.preview_subjects import (
     Subject,
     cut,
+    dialogue_subject,
     dropped,
     expression_subject,
     record_subject,
     refcoco_subject,
     sama_subject,
 )
+from sama_video.data.record_draws import Draws
+from sama_video.data.record_store import StoreOptions
 from sama_video.data.sources.layouts import Layout, record_files, splits_of
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.sama import every_record
+from sama_video.data.sources.to_records import Entries, built
 from sama_video.errors import ConfigError, DataError
 
 MOST_RECORDS: Final = 200
@@ -163,7 +168,8 @@ def _candidates(layout: Layout, preview: Preview) -> Iterator[Candidate]:
     findings = Findings(base=layout.base)
     readers = {"sama239k": _sama, "sama_bench": _sama, "refcoco": _refcoco, "records": _records}
     try:
-        yield from readers.get(layout.kind, _expressions)(layout, preview, findings)
+        reader = readers.get(layout.kind, _expressions if layout.kind in EXPRESSIONS else _entries)
+        yield from reader(layout, preview, findings)
     except FaultError as error:
         findings.take(error)
     preview.take(_drained(findings))
@@ -192,6 +198,23 @@ def _refcoco(layout: Layout, preview: Preview, findings: Findings) -> Iterator[C
     for found in read_refcoco(layout.path, findings):
         preview.take(_drained(findings))
         yield partial(_with_names, partial(refcoco_subject, layout, found), layout)
+
+
+def _entries(layout: Layout, preview: Preview, findings: Findings) -> Iterator[Candidate]:
+    for name, source in sources_of(layout):
+        for entry in source.entries(findings):
+            for number, _ in enumerate(source.tasks(entry, findings)):
+                yield partial(_with_names, partial(_built, layout, name, source, entry, number), layout)
+            preview.take(_drained(findings))
+
+
+def _built(layout: Layout, name: str, source: Entries, entry: Any, number: int) -> Subject:
+    told = Findings()
+    try:
+        record = built(source, entry, number, Draws("preview", number), 0, StoreOptions().region_forms, told.take)
+    except FaultError as error:
+        return dropped(layout, [error.finding])
+    return replace(dialogue_subject(record, layout.path.resolve().name + f", {name}"), findings=tuple(told.rows))
 
 
 def _records(layout: Layout, preview: Preview, findings: Findings) -> Iterator[Candidate]:

@@ -216,12 +216,18 @@ def record_subject(layout: Layout, line: bytes, place: Place) -> Subject:
         return dropped(layout, [error.finding])
     except SamaError as error:
         return dropped(layout, [place.fault("schema_error", str(error)).finding])
+    name = Path(place.file).name
+    return dialogue_subject(record, name if layout.name == "." else f"{layout.name}, {name}")
+
+
+def dialogue_subject(record: DialogueRecord, layout: str) -> Subject:
+    """A record of ours, or one that was made of a data set's entry."""
     shown = record.objects[:MAX_OBJECTS]
     places = {masklet.object_id: number for number, masklet in enumerate(shown)}
     turns = record.turns[:MAX_TURNS]
     return Subject(
         title=record.record_id,
-        layout=Path(place.file).name if layout.name == "." else f"{layout.name}, {Path(place.file).name}",
+        layout=layout,
         source=record.source,
         licence=record.licence,
         open_clip=record.clip.open,

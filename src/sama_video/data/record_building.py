@@ -6,15 +6,16 @@ never visible. A record is dropped when none of its turns is left.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
 
 from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.findings import FaultError, Place
+from sama_video.data.formats.dialogues import BOX_FRAMES
 from sama_video.data.mask_files import Track
-from sama_video.data.record_clips import FileClip
+from sama_video.data.record_clips import FileClip, NoClip
 from sama_video.data.record_draws import Draws
 from sama_video.data.record_json import Scalar
 from sama_video.data.record_store import RegionForm
@@ -59,13 +60,17 @@ class Draft:
 
     Attributes:
         place: Names the record in findings.
+        clip: `NoClip` for a dialogue about nothing but words, which then has no annotation.
         track: Gives the masks of an annotation, or raises FaultError.
         labels: What the data set calls an annotation.
         faults: Parts that were dropped already.
+        forms: How regions are pointed at, where the data set leaves no choice.
+        only_boxes: Its masks are filled boxes.
+        converted: Forms of masks that were converted, by `mask_entries.FORM_NOTES`; filled as masks are read.
     """
 
     record_id: str
-    clip: FileClip
+    clip: FileClip | NoClip
     turns: tuple[PlainTurn, ...]
     track: Callable[[str], Track]
     place: Place
@@ -75,6 +80,9 @@ class Draft:
     provenance: Mapping[str, Scalar]
     labels: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[FaultError, ...] = ()
+    forms: tuple[RegionForm, ...] = ()
+    only_boxes: bool = False
+    converted: set[str] = field(default_factory=set)
 
 
 def finished(
@@ -85,7 +93,7 @@ def finished(
     Args:
         draft: The record to be.
         draws: Choose how and where regions are pointed at.
-        forms: Ways to point.
+        forms: Ways to point, where the draft leaves a choice.
         tell: Told of each turn that is dropped while others are kept.
 
     Raises:
@@ -104,7 +112,7 @@ def finished(
     for fault in faults:
         tell(fault)
     sound = {name: one for name, one in masklets.items() if isinstance(one, Masklet)}
-    return _put_together(draft, kept, sound, draws, forms)
+    return _put_together(draft, kept, sound, draws, draft.forms or forms)
 
 
 def _check(turn: PlainTurn, draft: Draft, masklets: dict[str, Masklet | FaultError]) -> None:
@@ -147,11 +155,6 @@ def _put_together(
     def pointed(annotation: str) -> RegionPrompt:
         return RegionPrompt(point_at(objects[names[annotation]], forms, draws), names[annotation])
 
-    facts = {
-        name: {"annotation": annotations[name]}
-        | ({"label": draft.labels[annotations[name]]} if annotations[name] in draft.labels else {})
-        for name in objects
-    }
     return DialogueRecord(
         record_id=draft.record_id,
         clip=draft.clip,
@@ -170,8 +173,17 @@ def _put_together(
         licence=draft.licence,
         task=draft.task,
         provenance=draft.provenance,
-        facts=facts,
+        facts={name: _facts(draft, annotations[name], one) for name, one in objects.items()},
     )
+
+
+def _facts(draft: Draft, annotation: str, one: Masklet) -> dict[str, Scalar]:
+    facts: dict[str, Scalar] = {"annotation": annotation}
+    if annotation in draft.labels:
+        facts["label"] = draft.labels[annotation]
+    if draft.only_boxes:
+        facts[BOX_FRAMES] = " ".join(map(str, one.visible_frames))
+    return facts
 
 
 def _names(masklets: Sequence[Masklet]) -> dict[str, str]:
@@ -225,6 +237,8 @@ def file_clip(clip: ClipOnDisk, root: Path, stated: tuple[int, int] | None, plac
         if missing is not None:
             raise FaultError("missing_frame", str(missing), place.record, f"frame {missing.name} is not there")
         height, width = stated or _read(clip, "unreadable_frame", place)[1]
+        if clip.num_frames == 1:  # named itself, for it may lie in the root, which is no path of a clip
+            return FileClip((PurePosixPath(clip.folder) / clip.names[0]).as_posix(), 1, height, width, root=clip.root)
         return FileClip(clip.folder, clip.num_frames, height, width, clip.names, root=clip.root)
     num_frames, (height, width) = _read(clip, "unreadable_video", place)
     base = root if clip.path.is_relative_to(root) else clip.path.parent

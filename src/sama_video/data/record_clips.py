@@ -1,10 +1,10 @@
-"""Where a record's pixels come from: files below a root, or a synthetic scene painted on demand."""
+"""Where a record's pixels come from: files below a root, a synthetic scene painted on demand, or nowhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os.path import relpath
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import numpy as np
 
@@ -175,7 +175,27 @@ class SceneClip:
         }
 
 
-ClipReference: TypeAlias = FileClip | SceneClip
+@dataclass(frozen=True)
+class NoClip:
+    """In the place of a clip where a dialogue is about nothing but words."""
+
+    num_frames: ClassVar[int] = 0
+    height: ClassVar[int] = 0
+    width: ClassVar[int] = 0
+
+    def open(self) -> Clip:
+        """There is nothing to open.
+
+        Raises:
+            DataError: Always; whoever reads records asks first.
+        """
+        raise DataError("the record is about words alone and has no clip; read it without frames, or leave it out.")
+
+    def to_json(self) -> None:
+        """The form of a record's `clip`: null."""
+
+
+ClipReference: TypeAlias = FileClip | SceneClip | NoClip
 
 
 def clip_from_json(value: object, root: Path | None) -> ClipReference:

@@ -29,7 +29,7 @@ from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.json_items import BOM, Span, missing_file, note_bom, parse, read_bytes
 from sama_video.data.mask_index import Stamp
 from sama_video.data.record_store import RecordStore
-from sama_video.data.records import SCHEMA, TASKS, DialogueRecord, Task
+from sama_video.data.records import SCHEMA, SCHEMA_3, TASKS, DialogueRecord, Task
 from sama_video.errors import DataError, RegionError, SamaError
 from sama_video.remote.hub import cache_folder
 
@@ -40,7 +40,9 @@ _MAGIC: Final = b"SAMALIN\n"
 _FOOTER: Final = struct.Struct("<I8s")
 _UNKNOWN_TASK: Final = TASKS.index("dialogue")
 # What our writer puts first; a line of another make is parsed as a whole.
-_BEGINNING: Final = re.compile(rb'\{"schema":"%s","id":"(?:[^"\\]|\\.)*","task":"([a-z]+)",' % SCHEMA.encode())
+_BEGINNING: Final = re.compile(
+    rb'\{"schema":"(?:%s|%s)","id":"(?:[^"\\]|\\.)*","task":"([a-z]+)",' % (SCHEMA.encode(), SCHEMA_3.encode())
+)
 _SNIFFED_BYTES: Final = 4096
 
 

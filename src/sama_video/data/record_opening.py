@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.data.findings import Findings
+from sama_video.data.formats import detect
 from sama_video.data.record_jsonl import JsonlStore
 from sama_video.data.record_parquet import ParquetStore, shard_files
 from sama_video.data.record_store import RecordStore, StoreOptions
@@ -54,6 +55,9 @@ def layout_of(path: Path) -> str:
     inside = [one.name for one in find_layouts(path)] if path.is_dir() else []
     if inside and inside != ["."]:
         raise DataError(f"{path} holds {len(inside)} data sets; open one of them: {', '.join(inside)}.")
+    found = _format_of(path)
+    if found is not None:
+        return found
     raise DataError(f"{path} has no records of a known layout; say which it is: {', '.join(LAYOUTS)}.")
 
 
@@ -71,7 +75,18 @@ def _layout_of_folder(path: Path) -> str | None:
         return "revos"
     if "meta_expressions" in names:
         return "ref_davis17" if "davis" in path.absolute().name.lower() else "ref_youtube_vos"
-    return "mevis" if any(path.glob("*/meta_expressions.json")) else None
+    if any(path.glob("*/meta_expressions.json")):
+        return "mevis"
+    found = next((one.kind for one in find_layouts(path) if one.path == path), None)
+    return found if found in OPENERS else None
+
+
+def _format_of(path: Path) -> str | None:
+    """The annotation format of another tool."""
+    try:
+        return detect(path).name
+    except DataError:
+        return None
 
 
 def _some(files: list[Path], path: Path, what: str) -> list[Path]:

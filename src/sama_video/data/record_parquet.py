@@ -2,7 +2,8 @@
 
     records-00000-of-00003.parquet      columns id, task, source, licence, clip, objects, turns, provenance, facts
 
-`clip`, regions, `provenance` and `facts` are JSON text, for they differ from record to record. Shards get their names
+`clip`, regions, `provenance` and `facts` are JSON text, for they differ from record to record; `clip` is `null` where a
+dialogue is about nothing but words, and an older installation refuses that record alone. Shards get their names
 only when all of them are whole, so a folder that lacks some is a folder that was cut off, and is refused. Needs
 pyarrow.
 """
@@ -24,7 +25,7 @@ from jaxtyping import UInt8
 from sama_video.data.findings import Findings, Place
 from sama_video.data.record_jsonl import record_of_json
 from sama_video.data.record_store import RecordStore
-from sama_video.data.records import SCHEMA, TASKS, DialogueRecord, Task
+from sama_video.data.records import SCHEMA, SCHEMA_3, TASKS, DialogueRecord, Task
 from sama_video.errors import DataError, MissingExtraError
 
 ROWS_PER_GROUP: Final = 16
@@ -271,7 +272,8 @@ def json_of_row(row: Mapping[str, Any]) -> dict[str, object]:
     turns = [{**turn, "regions": [_value(region) for region in turn["regions"] or []]} for turn in row["turns"] or []]
     whole = {key: row[key] for key in ("id", "task", "source", "licence")}
     parsed = {key: _value(row[key]) for key in ("clip", "provenance", "facts")}
-    return {"schema": SCHEMA, **whole, **parsed, "objects": objects, "turns": turns}
+    schema = SCHEMA_3 if parsed["clip"] is None else SCHEMA
+    return {"schema": schema, **whole, **parsed, "objects": objects, "turns": turns}
 
 
 def _table(records: Sequence[DialogueRecord], schema: Any) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.licences import TERMS
@@ -18,9 +17,6 @@ from sama_video.data.sources.grounded_captions import GroundedCaption, read_grou
 from sama_video.data.sources.pictures import Picture
 from sama_video.data.sources.refcoco import RefObject, RefPicture, read_refcoco
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START, SEG, parse_answer
-
-_LICENCE: Final = TERMS["refcoco"].licence
-"""Nothing is stated for RefCOCO, and nothing for the GCG sets."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class RefcocoEntries:
             track=lambda annotation: (by_annotation[annotation].mask(),),
             place=place,
             source=self.root.name,
-            licence=_LICENCE,
+            licence=TERMS["refcoco"].licence,
             task="grounding",
             provenance={"file": "instances.json", "image": found.image_id},
         )
@@ -99,11 +95,12 @@ class CaptionEntries:
     def draft(self, found: GroundedCaption, number: int, draws: Draws, epoch: int) -> Draft:
         """The picture's caption, with the phrases whose masks can be used."""
         masks: dict[str, Track] = {}
+        converted: set[str] = set()
         faults: list[FaultError] = []
         spans: list[tuple[int, int]] = []
         for idx, phrase in enumerate(found.phrases):
             try:
-                masks[str(idx)] = (found.mask(phrase),)
+                masks[str(idx)] = (found.mask(phrase, converted),)
                 spans.append((phrase.start, phrase.end))
             except FaultError as error:
                 faults.append(error)
@@ -118,11 +115,12 @@ class CaptionEntries:
             track=lambda annotation: masks[annotation],
             place=found.place,
             source=f"gcg-{self.set_name}",
-            licence=_LICENCE,
+            licence=TERMS["gcg"].licence,
             task="caption",
             provenance={"file": Path(found.place.file).name, "record": found.place.record or ""},
             labels=dict(zip(masks, (found.caption[slice(*span)].strip() for span in spans), strict=True)),
             faults=tuple(faults),
+            converted=converted,
         )
 
 

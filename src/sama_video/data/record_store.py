@@ -41,7 +41,9 @@ class StoreOptions:
         turns_per_record: Rounds of a SAMA dialogue that are learnt as one.
         keep_verbal: Keep dialogues without any mask; False is the published loader.
         descriptions_per_record: Descriptions of a SAMA record that are learnt together.
-        expressions_per_record: Referring expressions of a clip or picture that are learnt together.
+        expressions_per_record: Referring expressions or sentences of a clip or picture, or masklets of SA-V, that are
+            learnt together.
+        labels_per_record: Annotation formats of other tools: turns made of labels that are learnt together.
         region_forms: How a question points at an object whose track is all that the data set gives; the published
             loader trains on boxes alone.
         ask_for_masks: Add the request for interleaved masks, on which published checkpoints were trained, to questions
@@ -58,6 +60,7 @@ class StoreOptions:
     keep_verbal: bool = True
     descriptions_per_record: int = 3
     expressions_per_record: int = 5
+    labels_per_record: int = 8
     region_forms: tuple[RegionForm, ...] = ("box", "mask")
     ask_for_masks: bool = False
     absent: Absent = "say"
@@ -66,7 +69,7 @@ class StoreOptions:
     pad_tracks: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("turns_per_record", "descriptions_per_record", "expressions_per_record"):
+        for name in ("turns_per_record", "descriptions_per_record", "expressions_per_record", "labels_per_record"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}; a record has at least one turn.")
         if not self.region_forms:
@@ -145,7 +148,8 @@ def open_store(
 
     Args:
         path: A JSON Lines file, a folder of such files or of Parquet shards, or the folder of a published data set
-            (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`).
+            (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`), or annotations of
+            another tool.
         layout: One of `LAYOUTS`, or "auto" to tell it by names and files.
         options: How entries of published data sets become records.
         root: Folder that the clips of our own records are named relative to; that of the file if not given.

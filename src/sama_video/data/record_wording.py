@@ -5,6 +5,7 @@ spells them); all others are our own, for a model that hears one wording only le
 for words that single something out, `{place}` for what the clip is.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from sama_video.data.record_draws import Draws
@@ -51,6 +52,16 @@ _CAPTION: Final = (
     "Caption this {place} and ground every phrase with a mask.",
     "Tell me in short what can be seen, with interleaved segmentation masks.",
 )
+_WHEN: Final = (
+    "When does this happen: {sentence}?",
+    "At what time can this be seen: {sentence}?",
+    "From when to when is it so that {sentence}?",
+    "Give the time of this: {sentence}.",
+)
+_AND_WHEN: Final = ("Say when, too.", "And when is that?", "Give the time as well.")
+_PART_NAMES: Final = ("The {place} has one region: {regions}.", "The {place} has {count} regions: {regions}.")
+SHORT_ANSWER: Final = " Answer with a single word or phrase."
+"""What is added to questions whose answers are as short as that."""
 
 
 def segment_question(expression: str, place: str, draws: Draws) -> str:
@@ -85,3 +96,38 @@ def describe_question(place: str, draws: Draws) -> str:
 def caption_question(place: str, draws: Draws) -> str:
     """A request for a caption whose phrases have masks."""
     return draws.choice(_CAPTION).format(place=place)
+
+
+def when_question(sentence: str, draws: Draws) -> str:
+    """When something happens that a sentence tells."""
+    return draws.choice(_WHEN).format(sentence=_bare(sentence))
+
+
+def what_and_when_question(question: str, draws: Draws) -> str:
+    """A question for a thing, and for its time."""
+    words = _bare(question)
+    return f"{words[:1].upper()}{words[1:]}? {draws.choice(_AND_WHEN)}"
+
+
+def span_words(start: float | int, end: float | int) -> str:
+    """A stretch of time as answers tell it.
+
+    >>> span_words(1.2, 2.75)
+    'from 1.2 s to 2.8 s'
+    """
+    return f"from {start:.1f} s to {end:.1f} s"
+
+
+def named_regions(numbers: Sequence[int], place: str) -> str:
+    """Regions pointed at under the numbers by which a dialogue speaks of them.
+
+    >>> named_regions([1, 3], "image")
+    'The image has 2 regions: region1 <region>, region3 <region>.'
+    """
+    regions = ", ".join(f"region{number} {REGION_TAG}" for number in numbers)
+    return _PART_NAMES[len(numbers) > 1].format(place=place, count=len(numbers), regions=regions)
+
+
+def _bare(sentence: str) -> str:
+    """Words without what ends a sentence."""
+    return " ".join(sentence.split()).rstrip(" .?!")

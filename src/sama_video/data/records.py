@@ -3,8 +3,9 @@
     {"schema": "sama-record/2", "id", "task", "clip", "objects", "turns", "source", "licence",
      "provenance": {...}, "facts": {"obj1": {...}}}
 
-`sama-record/1` has no task, provenance and facts, no time spans in turns, and masklets in the form of a session; it is
-read as well. `record_parquet` keeps the same records in Parquet.
+A dialogue about nothing but words has `"clip": null`; only such a record is written as `sama-record/3`, so that older
+installations read all that they can. `sama-record/1` has no task, provenance and facts, no time spans in turns, and
+masklets in the form of a session; it is read as well. `record_parquet` keeps the same records in Parquet.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from sama_video.data.record_clips import ClipReference, FileClip, SceneClip, clip_from_json
+from sama_video.data.record_clips import ClipReference, FileClip, NoClip, SceneClip, clip_from_json
 from sama_video.data.record_json import (
     Scalar,
     checked_keys,
@@ -41,6 +42,7 @@ __all__ = [
     "ClipReference",
     "DialogueRecord",
     "FileClip",
+    "NoClip",
     "RecordTurn",
     "SceneClip",
     "Task",
@@ -51,9 +53,13 @@ __all__ = [
 ]
 
 SCHEMA: Final = "sama-record/2"
-"""Written into every record; a record of another version is refused, not guessed at."""
+"""Written into every record with a clip; a record of a version that is not known is refused, not guessed at."""
 
 SCHEMA_1: Final = "sama-record/1"
+SCHEMA_3: Final = "sama-record/3"
+"""Written into a record without a clip, which version 2 does not have."""
+
+SCHEMAS: Final = (SCHEMA_1, SCHEMA, SCHEMA_3)
 SCHEMA_FAMILY: Final = "sama-record/"
 """How the schema of every version begins."""
 
@@ -105,7 +111,7 @@ class DialogueRecord:
 
     Attributes:
         record_id: Unique within its source.
-        clip: Where the pixels come from; `clip.open()` gives them.
+        clip: Where the pixels come from; `clip.open()` gives them, but for `NoClip`.
         objects: One masklet per object, over all frames of the clip.
         turns: The dialogue in order.
         source: Name of the data set.
@@ -129,6 +135,8 @@ class DialogueRecord:
         known = {masklet.object_id for masklet in self.objects}
         if len(known) != len(self.objects):
             raise DataError(f"record {self.record_id!r} gives the same object twice; each object has one masklet.")
+        if self.objects and isinstance(self.clip, NoClip):
+            raise DataError(f"record {self.record_id!r} has objects and no clip; give the clip that they are in.")
         for masklet in self.objects:
             _check_masklet(masklet, self.clip)
         if not self.turns:
@@ -143,10 +151,15 @@ class DialogueRecord:
             except SamaError as error:
                 raise DataError(f"turn {number}: {error}") from error
 
+    @property
+    def schema(self) -> str:
+        """The oldest version that has all of this record."""
+        return SCHEMA_3 if isinstance(self.clip, NoClip) else SCHEMA
+
     def to_json(self) -> dict[str, object]:
         """The form of one line of a record file. The task comes early, where an index finds it without parsing."""
         row: dict[str, object] = {
-            "schema": SCHEMA,
+            "schema": self.schema,
             "id": self.record_id,
             "task": self.task,
             "clip": self.clip.to_json(),
@@ -164,7 +177,7 @@ class DialogueRecord:
         """Read the form of one line of a record file.
 
         Args:
-            value: Of either version.
+            value: Of any version.
             root: What the clip's path is relative to.
         """
         schema = value.get("schema") if isinstance(value, Mapping) else None
@@ -175,14 +188,16 @@ class DialogueRecord:
         else:
             row = checked_keys(value, "record", common, ("task", "provenance", "facts"))
             read_masklet = masklet_from_json
-        if schema not in (SCHEMA, SCHEMA_1):
-            raise DataError(f"record has the schema {schema!r}, this version reads {SCHEMA!r}; convert the file.")
+        if schema not in SCHEMAS:
+            raise DataError(
+                f"record has the schema {schema!r}, this version reads {', '.join(SCHEMAS)}; convert the file."
+            )
         numbered = enumerate(checked_list(row["turns"], "turns"), start=1)
         turns = tuple(_turn_from_json(item, f"turn {number}") for number, item in numbered)
         facts = _mapping(row.get("facts", {}), "facts")
         return cls(
             record_id=checked_text(row["id"], "id"),
-            clip=clip_from_json(row["clip"], root),
+            clip=NoClip() if schema == SCHEMA_3 and row["clip"] is None else clip_from_json(row["clip"], root),
             objects=tuple(read_masklet(item) for item in checked_list(row["objects"], "objects")),
             turns=turns,
             source=checked_text(row["source"], "source"),

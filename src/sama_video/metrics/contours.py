@@ -238,7 +238,8 @@ def _spread_disk(
     for offset in range(reach[1], -1, -1):
         wanted = min(isqrt(radius**2 - offset**2), reach[0])
         while height < wanted:
-            step = min(wanted - height, height + 1, _WORD - 1)  # a longer one would start outside the sheet, or skip a word
+            # A longer step would grow from rows outside the sheet, or skip a word.
+            step = min(wanted - height, height + 1, _WORD - 1)
             bars = _spread_rows(bars, step)
             height += step
         if offset:

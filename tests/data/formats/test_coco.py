@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
@@ -88,6 +88,7 @@ coordinates = st.floats(-4, 20, allow_nan=False).map(lambda number: round(number
 @given(
     st.lists(st.lists(coordinates, min_size=6, max_size=12).filter(lambda p: len(p) % 2 == 0), min_size=1, max_size=3)
 )
+@settings(max_examples=30)
 def test_polygons_are_filled_as_coco_fills_them(tmp_path_factory, polygons):
     from sama_video.data.findings import Place
     from sama_video.data.formats.coco_entries import entry_mask

@@ -132,4 +132,6 @@ def test_two_sharded_processes_have_the_losses_of_one_and_survive_a_kill(
     assert start(out, base, "--resume", "accumulation=1", "kind=fsdp2", processes=2) == 0
     assert_same_losses(out, unbroken)
     mine, yours = (load_file(folder / "model" / "model.safetensors") for folder in (out, unbroken))
-    assert max((mine[name] - yours[name]).abs().max() for name in mine) < 1e-4
+    # Attention does not depend on a key's bias: its gradient is rounding alone, of which Adam makes whole steps.
+    apart = {name: (mine[name] - yours[name]).abs().max() for name in mine if not name.endswith("key.bias")}
+    assert max(far for name, far in apart.items() if not name.endswith("k_proj.bias")) < 1e-4

@@ -8,7 +8,6 @@ from sama_video.bench.measures import missing
 from sama_video.bench.task import Json, Mode, Prediction, Row, ScoreTools, Summary
 from sama_video.bench.tasks.expression_task import ANSWER_RATE, JF, ExpressionTask, answer_rate
 from sama_video.bench.wording import expression_question
-from sama_video.data.checking import sav_root
 from sama_video.data.findings import Findings
 from sama_video.data.mask_files import open_mask_file
 from sama_video.data.sources.expressions import (
@@ -18,7 +17,7 @@ from sama_video.data.sources.expressions import (
     read_ref_sav,
     read_ref_youtube_vos,
 )
-from sama_video.data.sources.layouts import REF_SAV_FILE, Layout
+from sama_video.data.sources.layouts import REF_SAV_FILE, Layout, sav_root
 
 ON_A_SERVER: Final = "scored by the competition's server; sama bench submit packs the masks for it"
 

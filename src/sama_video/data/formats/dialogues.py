@@ -112,21 +112,38 @@ def _facts(one: AnnotatedObject) -> dict[str, Scalar]:
     return facts | {f"{ATTRIBUTE}{name}": value for name, value in one.attributes}
 
 
+def num_turns(clip: AnnotatedClip) -> int:
+    """How many turns a clip gives, without looking at a mask's pixels."""
+    return len(_by_label(clip)) + sum(
+        (_has_text(one)) + (not one.is_crowd) for one in clip.objects if one.masklet.visible_frames
+    )
+
+
 def _turns(clip: AnnotatedClip, rng: np.random.Generator) -> Iterator[RecordTurn]:
-    visible = [one for one in clip.objects if one.masklet.visible_frames]
-    by_label: dict[str, list[AnnotatedObject]] = {}
-    for one in visible:
-        by_label.setdefault(one.label, []).append(one)
-    for label, objects in by_label.items():
-        if not any(one.box_frames for one in objects):
-            several = len(objects) > 1 or objects[0].is_crowd
-            words = f"every {bare_label(label)}" if several else f"the {bare_label(label)}"
-            yield _segment(words, objects)
-    for one in visible:
-        if one.text is not None and not one.box_frames:
-            yield _segment(one.text, [one])
+    for label, objects in _by_label(clip).items():
+        several = len(objects) > 1 or objects[0].is_crowd
+        words = f"every {bare_label(label)}" if several else f"the {bare_label(label)}"
+        yield _segment(words, objects)
+    for one in clip.objects:
+        if not one.masklet.visible_frames:
+            continue
+        if _has_text(one):
+            yield _segment(one.text or "", [one])
         if not one.is_crowd:
             yield _region_turn(one, rng)
+
+
+def _by_label(clip: AnnotatedClip) -> dict[str, list[AnnotatedObject]]:
+    """Visible objects by label, of the labels whose every object has masks."""
+    by_label: dict[str, list[AnnotatedObject]] = {}
+    for one in clip.objects:
+        if one.masklet.visible_frames:
+            by_label.setdefault(one.label, []).append(one)
+    return {label: some for label, some in by_label.items() if not any(one.box_frames for one in some)}
+
+
+def _has_text(one: AnnotatedObject) -> bool:
+    return one.text is not None and not one.box_frames
 
 
 def _segment(words: str, objects: Sequence[AnnotatedObject]) -> RecordTurn:

@@ -21,7 +21,7 @@ from sama_video.data.formats.media import check_size, count_frames, video_or_fra
 from sama_video.data.formats.options import UNKNOWN_LICENCE
 from sama_video.data.json_items import parse
 from sama_video.data.record_json import Scalar
-from sama_video.data.records import DialogueRecord, FileClip, SceneClip
+from sama_video.data.records import DialogueRecord, FileClip, NoClip, SceneClip
 from sama_video.data.sources.layouts import record_files
 from sama_video.dialogue.markup import parse_answer
 from sama_video.errors import SamaError, VideoError
@@ -46,6 +46,10 @@ def read_record_clips(folder: Path, findings: Findings) -> Iterator[AnnotatedCli
         for _, group in groupby(records, key=lambda item: item[1].clip):
             same = list(group)
             place, first = same[0]
+            if isinstance(first.clip, NoClip):
+                for at, _ in same:
+                    findings.note("no_clip", at.file, at.record, "the record is about words alone; it is left out")
+                continue
             with TemporaryDirectory(prefix="sama-scene-") as scratch:
                 try:
                     clip = _clip_of(first, place, Path(scratch))
@@ -109,8 +113,8 @@ def _records(file: Path, findings: Findings) -> Iterator[tuple[Place, DialogueRe
 
 
 def _name_of(record: DialogueRecord) -> str:
-    if isinstance(record.clip, SceneClip):
-        return f"scene-{record.clip.seed}"
+    if not isinstance(record.clip, FileClip):
+        return f"scene-{record.clip.seed}" if isinstance(record.clip, SceneClip) else record.record_id
     path = Path(record.clip.path)
     return clip_name(path.name if "." not in path.name else path.stem)
 

@@ -2,14 +2,38 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal, TypeAlias
 
+from sama_video.data.findings import FaultError, Findings
+from sama_video.data.json_items import iterate_object
 from sama_video.data.records import SCHEMA_FAMILY
+from sama_video.data.sources.chat_univi import FILE as CHAT_UNIVI_FILE
+from sama_video.data.sources.grounded_captions import FILES as GCG_FILES
+from sama_video.data.sources.llava import FILE as LLAVA_FILE
+from sama_video.data.sources.osprey import FILES as OSPREY_FILES
+from sama_video.data.sources.osprey import FOLDER as OSPREY_FOLDER
 from sama_video.data.sources.sama import BENCHMARK_FILES, RECORD_FILE
+from sama_video.data.sources.vidstg import SPLITS as VIDSTG_SPLITS
 
 Kind: TypeAlias = Literal[
-    "sama239k", "sama_bench", "mevis", "revos", "ref_youtube_vos", "ref_davis17", "ref_sav", "refcoco", "records"
+    "sama239k",
+    "sama_bench",
+    "mevis",
+    "revos",
+    "ref_youtube_vos",
+    "ref_davis17",
+    "ref_sav",
+    "refcoco",
+    "gcg",
+    "llava",
+    "chat_univi",
+    "osprey",
+    "videorefer_700k",
+    "vidstg",
+    "sav",
+    "annotations",
+    "records",
 ]
 
 _VIDEO_SETS: Final[dict[str, Kind]] = {
@@ -18,7 +42,25 @@ _VIDEO_SETS: Final[dict[str, Kind]] = {
     "rvos": "ref_youtube_vos",
     "ref_youtube_vos": "ref_youtube_vos",
     "davis17": "ref_davis17",
+    "chat_univi": "chat_univi",
 }
+_OTHER_SETS: Final[dict[str, Kind]] = {
+    "llava_data": "llava",
+    "osprey-724k": "osprey",
+    "glamm_data": "gcg",
+    "videorefer_700k": "videorefer_700k",
+    "vidstg": "vidstg",
+}
+_MARKS: Final[dict[Kind, tuple[str, ...]]] = {
+    "llava": (LLAVA_FILE,),
+    "chat_univi": (CHAT_UNIVI_FILE,),
+    "osprey": tuple(f"{OSPREY_FOLDER}/{file}" for file in OSPREY_FILES),
+    "gcg": tuple(GCG_FILES.values()),
+    "vidstg": tuple(f"annotations/{split}_annotations.json" for split in VIDSTG_SPLITS),
+    "sav": ("sav_train/sav_*/sav_*_manual.json", "sav_*/sav_*_manual.json", "sav_*_manual.json"),
+}
+"""Files by which a set's own folder is known, one of them at least."""
+
 REF_SAV_FILE: Final = "Ref-SAV.json"
 MAX_SNIFFED_BYTES: Final = 4096
 
@@ -54,6 +96,8 @@ def splits_of(layout: Layout) -> list[str]:
     match layout.kind:
         case "ref_sav":
             return ["train"]
+        case "vidstg":
+            return [split for split in VIDSTG_SPLITS if _split_file(layout.path, split).is_file()]
         case "mevis":
             return sorted(path.parent.name for path in layout.path.glob("*/meta_expressions.json"))
         case "revos":
@@ -76,6 +120,18 @@ def _found(base: Path) -> Iterator[tuple[Kind, Path]]:
     for path in _entries(base / "ref_seg"):
         if path.name.startswith("refcoco") and path.is_dir():
             yield "refcoco", path
+    for name, kind in _OTHER_SETS.items():
+        # A folder of pictures for a benchmark alone is no training set.
+        if (base / name).is_dir() and (kind not in ("gcg", "vidstg") or _has_marks(base / name, kind)):
+            yield kind, base / name
+
+
+def _split_file(root: Path, split: str) -> Path:
+    return root / "annotations" / f"{split}_annotations.json"
+
+
+def _has_marks(folder: Path, kind: Kind) -> bool:
+    return any(next(folder.glob(mark), None) is not None for mark in _MARKS[kind])
 
 
 def _itself(base: Path) -> list[Kind]:
@@ -84,7 +140,23 @@ def _itself(base: Path) -> list[Kind]:
         return ["sama239k"]
     if any(BENCHMARK_FILES.fullmatch(name) for name in names):
         return ["sama_bench"]
-    return ["records"] if any(name.endswith(".jsonl") for name in names) else []
+    if any(name.endswith(".jsonl") for name in names):
+        return ["records"]
+    return [kind for kind in _MARKS if _has_marks(base, kind)][:1]
+
+
+def sav_root(layout: Layout) -> Path:
+    """The folder that stands for the first part of Ref-SAV's paths: that part itself, or where SAMA-239K has SA-V."""
+    try:
+        _, entry = next(iterate_object(layout.path, Findings()))
+    except (FaultError, StopIteration):
+        return layout.path.parent
+    path = entry.get("video_path") if isinstance(entry, dict) else None
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
+    if len(parts) < 2 or ".." in parts:
+        return layout.path.parent
+    folders = (layout.path.parent / parts[0], layout.base / "sama239k_data", layout.path.parent)
+    return next((folder for folder in folders if (folder / parts[1]).exists()), folders[0])
 
 
 def record_files(folder: Path) -> list[Path]:

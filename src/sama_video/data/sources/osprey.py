@@ -54,7 +54,12 @@ class TalkedRegions:
         Raises:
             FaultError: `bad_rle`, `mask_size_mismatch`, or `prompt_never_visible` for one without pixels.
         """
-        return tuple(_mask(entry, place, self.picture.size, forms) for place, entry in self.segmentations)
+        return tuple(self.mask(idx, forms) for idx in range(len(self.segmentations)))
+
+    def mask(self, region_idx: int, forms: set[str] | None = None) -> Rle:
+        """The outline of one region, from 0; as `masks`."""
+        place, entry = self.segmentations[region_idx]
+        return _mask(entry, place, self.picture.size, forms)
 
 
 def read_osprey(root: Path, file: str, findings: Findings) -> Iterator[TalkedRegions]:

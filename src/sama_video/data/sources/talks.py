@@ -51,6 +51,18 @@ class Talk:
     place: Place
 
 
+def talk_file(path: Path, file: str, media: str) -> tuple[Path, Path]:
+    """The file of conversations, and the folder of its media.
+
+    Args:
+        path: A data set's folder, which has both under the given names; or a file of its own, with its media beside it.
+    """
+    if not path.is_file():
+        return path / file, path / media
+    beside = path.parent / media
+    return path, beside if beside.is_dir() else path.parent
+
+
 def read_rows(
     file: Path, build: Callable[[Mapping[str, Any], Place, Findings], Item], findings: Findings
 ) -> Iterator[Item]:

@@ -3,28 +3,33 @@
     store = open_source(Path("video_datas/mevis"), "mevis", StoreOptions(), Findings())
 
 `SourceStore` is the same for all of them. What differs is a small class of entries (`record_sama`,
-`record_expressions`, `record_pictures`): which entries a set has, how many records each makes, and what such a record
-is drafted from.
+`record_expressions`, `record_pictures`, `record_talks`, `record_regions`, `record_vidstg`, `record_sav`,
+`record_annotated`): which entries a set has, how many records each makes, and what such a record is drafted from.
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
-from sama_video.data.checking import sav_root
 from sama_video.data.findings import FaultError, Finding, Findings
+from sama_video.data.formats import FORMATS, detect
 from sama_video.data.mask_files import MaskFile
+from sama_video.data.record_annotated import AnnotatedEntries
 from sama_video.data.record_building import Draft, finished
 from sama_video.data.record_draws import Draws
 from sama_video.data.record_expressions import ExpressionEntries, ReadVideos
 from sama_video.data.record_packing import PackedItems
 from sama_video.data.record_pictures import CaptionEntries, RefcocoEntries
+from sama_video.data.record_regions import OSPREY_PARTS, OspreyEntries, VideoReferEntries
 from sama_video.data.record_sama import KINDS, Kind, SamaEntries
-from sama_video.data.record_store import RecordStore, StoreOptions
+from sama_video.data.record_sav import SavEntries
+from sama_video.data.record_store import RecordStore, RegionForm, StoreOptions
+from sama_video.data.record_talks import READERS, TalkEntries
+from sama_video.data.record_vidstg import VidstgEntries
 from sama_video.data.records import TASKS, DialogueRecord, Task
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -35,8 +40,11 @@ from sama_video.data.sources.expressions import (
     read_revos,
 )
 from sama_video.data.sources.grounded_captions import FILES as CAPTION_FILES
-from sama_video.data.sources.layouts import Layout
+from sama_video.data.sources.layouts import Layout, sav_root, splits_of
+from sama_video.data.sources.osprey import FILES, FOLDER
 from sama_video.errors import DataError
+
+Tell: TypeAlias = Callable[[FaultError], None]
 
 MAX_TOLD: Final = 100_000
 """Faults remembered, so that one that is met again in the next epoch is not counted again."""
@@ -54,9 +62,26 @@ class Entries(Protocol):
         """What each record of an entry teaches; none for an entry without records."""
         ...
 
-    def draft(self, entry: Any, number: int, draws: Draws, epoch: int) -> Draft:
-        """One record of an entry; FaultError where it cannot be used."""
+    def draft(self, entry: Any, number: int, draws: Draws, epoch: int) -> Draft | DialogueRecord:
+        """One record of an entry, or one that is ready as it is; FaultError where it cannot be used."""
         ...
+
+
+def built(
+    source: Entries, entry: Any, number: int, draws: Draws, epoch: int, forms: Sequence[RegionForm], tell: Tell
+) -> DialogueRecord:
+    """One record of an entry, with its masks.
+
+    Args:
+        number: Which of the entry's records.
+        forms: As `finished`.
+        tell: Told of each turn that is dropped while others are kept.
+
+    Raises:
+        FaultError: It cannot be used.
+    """
+    made = source.draft(entry, number, draws, epoch)
+    return made if isinstance(made, DialogueRecord) else finished(made, draws, forms, tell)
 
 
 class SourceStore(RecordStore):
@@ -97,8 +122,8 @@ class SourceStore(RecordStore):
         """One record; each epoch deals and words it anew."""
         entry = self._entries[int(self._owners[self._checked(index)])]
         draws = Draws(self._options.seed, self.name, index, epoch)
-        draft = self._source.draft(entry, int(self._numbers[index]), draws, epoch)
-        return finished(draft, draws, self._options.region_forms, self._tell)
+        forms, number = self._options.region_forms, int(self._numbers[index])
+        return built(self._source, entry, number, draws, epoch, forms, self._tell)
 
     def task(self, index: int) -> Task:
         """What a record teaches."""
@@ -137,6 +162,18 @@ def _captions(set_name: str) -> Opener:
     return lambda path, options: CaptionEntries(set_name, path, options)
 
 
+def _talks(source: str) -> Opener:
+    return lambda path, options: TalkEntries(source, path, options)
+
+
+def _osprey(*files: str) -> Opener:
+    return lambda path, options: OspreyEntries(files, path, options)
+
+
+def _annotated(format_name: str) -> Opener:
+    return lambda path, options: AnnotatedEntries(format_name, path, options)
+
+
 OPENERS: Final[Mapping[str, Opener]] = {
     "sama239k": _sama(*KINDS),
     **{f"sama239k-{kind}": _sama(kind) for kind in KINDS},
@@ -147,8 +184,31 @@ OPENERS: Final[Mapping[str, Opener]] = {
     "ref_sav": _expressions("ref_sav", _ref_sav),
     "refcoco": RefcocoEntries,
     **{f"gcg-{name}": _captions(name) for name in CAPTION_FILES},
+    **{name: _talks(name) for name in READERS},
+    "osprey": _osprey(*FILES),
+    **{f"osprey-{name}": _osprey(file) for name, file in OSPREY_PARTS.items()},
+    "videorefer_700k": VideoReferEntries,
+    "vidstg": VidstgEntries,
+    "sav": SavEntries,
+    **{name: _annotated(name) for name in FORMATS},
 }
 """By layout; a new data set is a class of entries and a line here."""
+
+
+def parts_of(layout: Layout) -> list[tuple[str, str]]:
+    """The layouts that a data set's folder holds, as `OPENERS` names them, each with its split where it has several."""
+    match layout.kind:
+        case "gcg":
+            return [(f"gcg-{name}", "") for name, file in CAPTION_FILES.items() if (layout.path / file).is_file()]
+        case "osprey":
+            there = [name for name, file in OSPREY_PARTS.items() if (layout.path / FOLDER / file).is_file()]
+            return [(f"osprey-{name}", "") for name in there] or [("osprey", "")]
+        case "vidstg":
+            return [("vidstg", split) for split in splits_of(layout)]
+        case "annotations":
+            return [(detect(layout.path).name, "")]
+        case _:
+            return [(layout.kind, "")]
 
 
 def open_source(path: Path, layout: str, options: StoreOptions, findings: Findings) -> SourceStore:

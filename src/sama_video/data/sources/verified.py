@@ -12,6 +12,7 @@ from typing import TypeVar
 from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.findings import FaultError, Finding, Findings, Place
 from sama_video.data.mask_files import Track
+from sama_video.data.record_clips import FileClip
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.sama import SamaVideo
 from sama_video.errors import SamaWarning, VideoError
@@ -57,6 +58,25 @@ def check_frames(clip: ClipOnDisk, place: Place) -> tuple[int, int]:
         FaultError: `missing_frame`, `unreadable_frame` or `unreadable_video`.
     """
     return _check_pictures(clip, place) if isinstance(clip, FrameClip) else _check_video(clip, place)
+
+
+def check_clip(clip: FileClip, place: Place) -> None:
+    """Decode every frame of a record's clip.
+
+    Raises:
+        FaultError: It is not there, cannot be read, or is not as the record states.
+    """
+    try:
+        opened = clip.open()
+    except FaultError as error:
+        raise FaultError(error.reason, error.finding.file, place.record, error.finding.detail) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SamaWarning)
+        try:
+            for _ in opened.stream():
+                pass
+        except (VideoError, SamaWarning) as error:
+            raise FaultError("unreadable_video", opened.source, place.record, str(error)) from None
 
 
 def _check_pictures(clip: FrameClip, place: Place) -> tuple[int, int]:

@@ -57,6 +57,14 @@ class ReferTalk:
         return masks
 
 
+def annotation_files(path: Path, findings: Findings) -> tuple[Path, ...]:
+    """The published JSON files of a folder, in the order of their names; a file stands for itself."""
+    files = (path,) if path.is_file() else tuple(sorted(path.glob("*.json")))
+    if not files:
+        findings.fault("missing_file", str(path), None, "there is no annotation file (*.json)")
+    return files
+
+
 def read_videorefer_700k(file: Path, videos: Path, findings: Findings) -> Iterator[ReferTalk]:
     """Conversations in file order; no video is opened.
 
