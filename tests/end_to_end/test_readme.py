@@ -1,7 +1,6 @@
 """Runs the commands of the documents as a reader would, so that none goes stale."""
 
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -10,55 +9,52 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from document_blocks import ELSEWHERE, MARKS, Block, blocks, joined
+from shared_folders import REPOSITORY
 
-DOCUMENTS = ("README.md", "docs/training.md")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a document: its language, what else its fence says, and its lines."""
-
-    where: str
-    language: str
-    marks: frozenset[str]
-    text: str
-
-    def words(self) -> list[str]:
-        """The command line that runs it."""
-        if self.language == "python":
-            return [sys.executable, "-c", self.text]
-        return ["bash", "-euo", "pipefail", "-c", self.script()]
-
-    def script(self) -> str:
-        """Its commands, but for the make targets: they make environments, and one of them runs this test."""
-        lines = self.text.splitlines()
-        if self.language == "console":
-            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-        return "\n".join(line for line in lines if not re.match(r"make(\s|$)", line))
+ADDRESS = "127.0.0.1:8000"
+"""Where the documents' server listens; here it gets a port that is free."""
 
 
-def blocks(text: str, document: str) -> list[Block]:
-    """Find the blocks that can be run, in order."""
-    found = []
-    for match in re.finditer(r"^```(bash|console|python)([^\n]*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(f"{document}:{line}", match[1], frozenset(match[2].split()), match[3]))
-    return found
+def blocks_of(document: str) -> list[Block]:
+    return blocks((REPOSITORY / document).read_text(encoding="utf-8"), document)
+
+
+PAGES = ("README.md", *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("docs/**/*.md")))
+DOCUMENTS = tuple(page for page in PAGES if any(block.is_run for block in blocks_of(page)))
 
 
 def test_blocks_are_found_with_their_marks_and_without_make() -> None:
     text = "a\n```bash gpu\nmake demo\nls\n```\n```console\n$ echo 1\n1\n```\n```json\n{}\n```\n```python\nx = 1\n```\n"
     found = blocks(text, "a.md")
-    assert [(block.where, block.language, block.marks) for block in found] == [
-        ("a.md:2", "bash", {"gpu"}),
-        ("a.md:6", "console", set()),
-        ("a.md:13", "python", set()),
+    assert [(block.where, block.language, block.marks, block.is_run) for block in found] == [
+        ("a.md:2", "bash", {"gpu"}, False),
+        ("a.md:6", "console", set(), True),
+        ("a.md:13", "python", set(), True),
     ]
     assert [block.script() for block in found[:2]] == ["ls", "echo 1"]
+
+
+def test_continued_blocks_share_an_interpreter() -> None:
+    text = "```python client\na = 1\n```\n```bash\nls\n```\n```python continued\nprint(a)\n```\n"
+    ls, python = joined(blocks(text, "a.md"))
+    assert (ls.language, python.text, python.marks) == ("bash", "a = 1\n\nprint(a)\n", {"client"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_or_says_why_not(page: str) -> None:
+    run_elsewhere = {line for other in DOCUMENTS for block in blocks_of(other) if block.is_run
+                     for line in block.text.splitlines()}  # fmt: skip
+    for block in blocks_of(page):
+        assert block.marks <= MARKS, block.where
+        if ELSEWHERE in block.marks:
+            assert run_elsewhere.issuperset(block.text.splitlines()), block.where
 
 
 @pytest.fixture
@@ -80,8 +76,9 @@ def copy(repository: Path, tmp_path: Path) -> Path:
     return target
 
 
-def serves(script: str, folder: Path, environment: dict[str, str]) -> bool:
-    """Whether a server's command answers, on a port that is free here, and ends in peace when told to."""
+@contextmanager
+def serving(script: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The address of a server that a document starts; it must end in peace when told to."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -95,8 +92,9 @@ def serves(script: str, folder: Path, environment: dict[str, str]) -> bool:
             except OSError:
                 assert server.poll() is None, "the server ended before it answered"
                 time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
         server.send_signal(signal.SIGINT)
-        return server.wait(60) == 0
+        assert server.wait(60) == 0
     finally:
         server.kill()
         server.wait(60)
@@ -108,18 +106,17 @@ def test_every_block_runs_as_written(document: str, copy: Path) -> None:
     programs = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAMA_")}
     environment |= {"PYTHONPATH": str(copy / "src"), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    ran = 0
-    for block in blocks((copy / document).read_text(encoding="utf-8"), document):
-        if "gpu" in block.marks:
-            continue
-        if "serve" in block.marks:
-            assert serves(block.script(), copy, environment)
-            continue
-        done = subprocess.run(
-            block.words(), cwd=copy, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
-        assert done.returncode == 0, (
-            f"{block.where} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        )
-        ran += 1
-    assert ran > 0
+    with ExitStack() as servers:
+        address = ADDRESS
+        for block in joined([block for block in blocks_of(document) if block.is_run]):
+            if "serve" in block.marks:
+                address = servers.enter_context(serving(block.script(), copy, environment))
+                continue
+            if "client" in block.marks:
+                block = replace(block, text=block.text.replace(ADDRESS, address))
+            done = subprocess.run(
+                block.words(), cwd=copy, env=environment, capture_output=True, text=True, timeout=900, check=False
+            )
+            assert done.returncode == 0, (
+                f"{block.where} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            )

@@ -58,7 +58,7 @@ class LiveSession:
         options: As for `LoadedModel.chat`.
     """
 
-    def __init__(self, model: "LoadedModel", *, window_seconds: float = 10.0, **options: Any) -> None:
+    def __init__(self, model: "LoadedModel", *, window_seconds: float | int = 10.0, **options: Any) -> None:
         if not window_seconds > 0:
             raise ConfigError(
                 f"window_seconds is {window_seconds:g}; a live session must look back some time, such as 10."

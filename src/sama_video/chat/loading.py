@@ -192,7 +192,7 @@ class LoadedModel:
 
         return answer_batch(self, questions, **options)
 
-    def live(self, *, window_seconds: float = 10.0, **options: Any) -> "LiveSession":
+    def live(self, *, window_seconds: float | int = 10.0, **options: Any) -> "LiveSession":
         """A conversation about frames that are still coming; `options` as for `chat`."""
         from sama_video.chat.live import LiveSession
 

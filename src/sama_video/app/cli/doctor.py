@@ -1,8 +1,10 @@
 """`sama doctor`: what this machine has, what is missing, how to get it, and which presets fit."""
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +12,9 @@ import click
 from sama_video import __version__
 from sama_video.app import machine
 from sama_video.app.cli.output import Output, output_option
+from sama_video.app.cli.serve import PACKAGES
 from sama_video.app.fit import BYTES_PER_DECODER_WEIGHT, FORMULA, GIB, PRESET_SIZES, Fit, fit
+from sama_video.app.server_needs import Need, Plan, server_needs
 
 WHAT_PROGRAMS_DO = {"java": "reference caption metrics of the benchmarks", "chromium": "tests of the web page"}
 
@@ -38,6 +42,7 @@ class Diagnosis:
     codecs: dict[str, bool]
     programs: dict[str, str | None]
     fits: tuple[Fit, ...]
+    server: tuple[Need, ...] = ()
 
     @property
     def missing(self) -> tuple[Missing, ...]:
@@ -61,8 +66,12 @@ class Diagnosis:
         return tuple(rows)
 
 
-def diagnose() -> Diagnosis:
-    """Look at the machine; takes as long as importing torch does."""
+def diagnose(plan: Plan) -> Diagnosis:
+    """Look at the machine; takes as long as importing torch does.
+
+    Args:
+        plan: How the server would be started.
+    """
     devices = machine.devices()
     quantize = _quantisation(devices)
     return Diagnosis(
@@ -76,6 +85,7 @@ def diagnose() -> Diagnosis:
         codecs=machine.video_codecs(),
         programs=machine.programs(),
         fits=_fits(devices),
+        server=server_needs(plan, PACKAGES, os.environ),
     )
 
 
@@ -106,13 +116,17 @@ def _precisions(device: machine.Device) -> tuple[str, ...]:
 
 
 @click.command(name="doctor")
+@click.option("--host", default=Plan.host, show_default=True, help="Address that sama serve would listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=Plan.port, show_default=True, help="And its port.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="And its folder of clips.")
+@click.option("--insecure", is_flag=True, help="Whether it would let other machines in without a key.")
 @output_option
-def command(output: Output) -> None:
-    """Tell what this machine has, what is missing and how to get it, and which presets fit.
+def command(host: str, port: int, data: Path | None, insecure: bool, output: Output) -> None:
+    """Tell what this machine has, what is missing and how to get it, which presets fit, and whether it can serve.
 
     What is missing is no failure: the exit code is 0.
     """
-    diagnosis = diagnose()
+    diagnosis = diagnose(Plan(host, port, data, insecure))
     output.document(as_document(diagnosis))
     for line in as_lines(diagnosis):
         output.line(line)
@@ -142,6 +156,10 @@ def as_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "programs": diagnosis.programs,
         "fits": [asdict(row) for row in diagnosis.fits],
         "fits_formula": FORMULA,
+        "server": {
+            "ready": all(row.met for row in diagnosis.server),
+            "needs": [asdict(row) for row in diagnosis.server],
+        },
         "missing": [asdict(row) for row in diagnosis.missing],
     }
 
@@ -163,12 +181,17 @@ def as_lines(diagnosis: Diagnosis) -> list[str]:
         *_section("Quantisation", [(name, reason or "available") for name, reason in diagnosis.quantize.items()]),
         *_section("Presets (estimated, not measured)", _fit_rows(diagnosis.fits)),
         f"  needs = {FORMULA}",
+        *_section("Server (sama serve)", [(row.name, _state(row)) for row in diagnosis.server]),
         *_section("Missing", [(row.what, f"for {row.needed_for}: {row.install}") for row in diagnosis.missing]),
     ]
 
 
 def _versions(packages: dict[str, str | None], absent: str = "not installed") -> list[tuple[str, str]]:
     return [(name, version or absent) for name, version in packages.items()]
+
+
+def _state(need: Need) -> str:
+    return need.told if need.met else f"no: {need.told}; {need.fix}"
 
 
 def _describe(device: machine.Device) -> str:
