@@ -16,6 +16,7 @@ from sama_video.annotate.stages import Json
 from sama_video.annotate.subject_json import subject_from_json, subject_to_json
 from sama_video.data.findings import Findings
 from sama_video.data.records import DialogueRecord, FileClip, RecordTurn, read_records, write_records
+from sama_video.data.synthetic.levels import SHAPES
 from sama_video.errors import ConfigError, DataError
 from sama_video.regions.shapes import Box, Points
 from sama_video.video.writer import write_video
@@ -88,6 +89,7 @@ def test_drawn_clips_know_their_seed_and_nothing_of_their_dialogue(tmp_path: Pat
     second = found["train-1-13000001"]
     assert second.provenance["world_seed"] == 13000001
     assert all(thing.masklet is not None and not thing.expressions for thing in second.things)
+    assert {thing.label for thing in second.things} <= set(SHAPES)
     more = SyntheticInput(tmp_path / "drawn", clips=3, seed=3, level=1, size=SIDE)
     assert list(subjects_of(more))[:2] == list(found)
     assert list(subjects_of(source)) == list(found)

@@ -111,9 +111,9 @@ class SyntheticInput(Input):
         yield from (row for row in self._records.listed(findings) if row.locator[0] < self.clips)
 
     def load(self, locator: Json) -> Subject:
-        """A clip with the masks of its objects; of the dialogue that was drawn with it nothing is taken over."""
+        """A clip with its objects' masks and shapes; of the dialogue that was drawn with it nothing is taken over."""
         subject = self._records.load(locator)
-        bare = tuple(replace(thing, expressions=(), label=None) for thing in subject.things)
+        bare = tuple(replace(thing, expressions=()) for thing in subject.things)
         first = seeds_of("train", self.seed, self.clips).start
         provenance = {"world_level": self.level, "world_seed": first + locator[0]}
         return replace(subject, things=bare, provenance={**subject.provenance, **provenance})

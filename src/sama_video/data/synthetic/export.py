@@ -265,6 +265,7 @@ def record_of(drawn: Painted, talk: Talk, name: str, path: str) -> DialogueRecor
         turns=tuple(_record_turn(question, names, masks, drawn.episode.seed) for question in talk.turns),
         source="synth",
         licence=_LICENCE,
+        facts={names[idx]: {"label": drawn.episode.actors[idx].look.shape} for idx in talk.order},
     )
 
 
