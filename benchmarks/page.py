@@ -431,11 +431,22 @@ def serving(result: Result) -> list[str]:
                 *(row[key] for key in keys),
                 f"{row['requests_per_second']:.2f}",
                 *("-" if row[key] is None else f"{row[key]:.3g}" for key in seconds),
+                f"{row['processor_seconds_per_request']:.3g}",
                 f"{row['load_average']:.1f}",
             ]
             for row in result["load"]
         ]
-        head = ("side", *keys, "requests/s", "first token p50 s", "p95 s", "answer p50 s", "p95 s", "load average")
+        head = (
+            "side",
+            *keys,
+            "requests/s",
+            "first token p50 s",
+            "p95 s",
+            "answer p50 s",
+            "p95 s",
+            "CPU s each",
+            "load average",
+        )
         lines += [*table(head, rows), ""]
     if "memory" in result:
         rows = [[row["conversations"], f"{row['memory_mib']:.0f}", row["errors"]] for row in result["memory"]["rows"]]

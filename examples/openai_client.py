@@ -1,6 +1,6 @@
 """Two turns about a video with OpenAI's own client, against a running `sama serve`.
 
-    python examples/openai_client.py clip.mp4 184 61
+    python examples/openai_client.py clip.mp4 51 153
 
 The numbers are the pixel of frame 0 that the first question points at. Needs `pip install openai`.
 """

@@ -59,7 +59,7 @@ def say(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Call it with the raw answers of the next turns."""
 
     def prepare(*answers: str) -> None:
-        monkeypatch.setattr("sama_video.chat.session.token_rule", Script(answers))
+        monkeypatch.setattr("sama_video.chat.conversation.token_rule", Script(answers))
 
     return prepare
 

@@ -244,7 +244,7 @@ def test_picture_placeholders_are_never_an_answer(chat: ChatSession, say: Say, m
             0, torch.tensor([t for t in range(len(logits)) if t != token]), -1e4
         )
 
-    monkeypatch.setattr("sama_video.chat.session.token_rule", insist)
+    monkeypatch.setattr("sama_video.chat.conversation.token_rule", insist)
     chat.ask("What is here?")
     assert token not in chat.history.turns[0].answer_ids
     chat.history.drop_cache()
@@ -264,7 +264,7 @@ def test_a_stop_string_of_several_tokens_is_kept_once(
         only[script[len(ids)]] = 0.0
         return only
 
-    monkeypatch.setattr("sama_video.chat.session.token_rule", lambda *_: rule)
+    monkeypatch.setattr("sama_video.chat.conversation.token_rule", lambda *_: rule)
     assert chat.ask("What is here?").text == "It is red."
     assert chat.ask("And now?").text == "It is red."
     read = tokenizer.decode(chat.history._closed_ids())

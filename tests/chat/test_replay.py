@@ -351,7 +351,7 @@ def test_the_nano_on_the_bundled_clip_goes_on_as_if_it_had_answered_itself() -> 
     chat = sama.load("nano", device="cpu").chat("demo")
     past: list[PastTurn] = []
     turns: list[tuple[str, tuple[sama.Region, ...]]] = [
-        ("What is <region>?", (sama.Points(frame=0, xy=[(184, 61)]),)),
+        ("What is <region>?", (sama.Points(frame=0, xy=[(51, 153)]),)),
         ("Segment the orange circle.", ()),
         ("What is <region> doing? Is it near <obj2>?", (sama.Box(frame=10, xyxy=(100, 20, 200, 120)),)),
     ]

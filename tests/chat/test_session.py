@@ -35,7 +35,7 @@ def break_tracker(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
 
 
 def break_decoder(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    original, calls = Decoder._read, []
+    original, calls = Decoder.read, []
 
     def read(self: Decoder, *arguments: object) -> None:
         calls.append(1)
@@ -43,7 +43,7 @@ def break_decoder(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
             raise error
         original(self, *arguments)
 
-    monkeypatch.setattr(Decoder, "_read", read)
+    monkeypatch.setattr(Decoder, "read", read)
 
 
 def break_prefill(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

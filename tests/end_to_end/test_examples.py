@@ -75,7 +75,7 @@ def test_openai_client(run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("openai")
     with serving(tmp_path) as url:
         monkeypatch.setenv("SAMA_URL", f"{url}/v1")
-        first, second = run("openai_client.py", clip, 184, 61).splitlines()
+        first, second = run("openai_client.py", clip, 51, 153).splitlines()
     assert "star" in first
     assert "red" in second
 

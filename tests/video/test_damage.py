@@ -56,6 +56,34 @@ def test_mp4_cut_before_its_index_is_named_as_such(video_of_kind, tmp_path):
         open_video(cut(whole))
 
 
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_tags_that_are_no_text_do_not_keep_a_video_from_being_read(video_of_kind, tmp_path, as_bytes):
+    content = video_of_kind("h264.mp4").read_bytes()
+    assert b"VideoHandler" in content
+    odd = tmp_path / "odd.mp4"
+    odd.write_bytes(content.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    clip = open_video(odd.read_bytes() if as_bytes else odd)
+    assert (clip.frame(3) == open_video(video_of_kind("h264.mp4")).frame(3)).all()
+
+
+def test_random_damage_of_the_index_is_read_or_told_in_one_line(video_of_kind):
+    whole = video_of_kind("h264.mp4").read_bytes()
+    begin, end = whole.index(b"hdlr"), whole.index(b"hdlr") + 60
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        content = bytearray(whole)
+        for place in draw.integers(begin, end, 6):
+            content[place] = draw.integers(128, 256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SamaWarning)
+            try:
+                told = str(open_video(bytes(content)).num_frames)
+            except VideoError as error:
+                told = str(error)
+        assert told not in ("", "0")
+        assert "\n" not in told
+
+
 def test_damaged_frames_repeat_the_one_before_with_one_warning(tmp_path, encode):
     whole = encode(tmp_path / "whole.mkv", "libx264", options={"g": "10", "bf": "0"}, height=96, width=128)
     expected = open_video(whole).frames(range(40))

@@ -58,16 +58,30 @@ class MaskMaker:
         return self.tracker.segmenter.image_size
 
     def region_mask(self, region: Points | Box | Mask, *, hint: Tensor | None = None) -> Rle:
-        """The mask that a region stands for, on its own frame.
-
-        Args:
-            hint: Mask logits of the same object there, which the points then refine.
+        """The mask that a region stands for, on its own frame; as for `look_at`.
 
         Raises:
             RegionError: Nothing was found there.
         """
+        mask, _ = self.look_at(region, hint=hint)
+        if mask is None:
+            kind = "point" if isinstance(region, Points) else "box"
+            raise RegionError(
+                f"no object was found at the {kind} on frame {_frame(region)}; "
+                "point at its middle, or draw a box or mask."
+            )
+        return mask
+
+    def look_at(self, region: Points | Box | Mask, *, hint: Tensor | None = None) -> tuple[Rle | None, float]:
+        """The mask that a region stands for on its own frame, `None` where nothing is, and how sure the model is of it.
+
+        That is the overlap with the truth that the mask decoder predicts, from 0 to 1; a mask that was given is sure.
+
+        Args:
+            hint: Mask logits of the same object there, which the points then refine.
+        """
         if isinstance(region, Mask):
-            return region.mask
+            return region.mask, 1.0
         prompt = self.prompt("region", Sighting(_frame(region), None, region))
         with torch.inference_mode():
             if hint is not None:
@@ -79,13 +93,7 @@ class MaskMaker:
             else:
                 found = self.tracker.predict(self.clip, [prompt])
             mask = self.masks_of(found.mask_logits, found.object_score.new_ones(1))[0]
-        if mask is None:
-            kind = "point" if isinstance(region, Points) else "box"
-            raise RegionError(
-                f"no object was found at the {kind} on frame {_frame(region)}; "
-                "point at its middle, or draw a box or mask."
-            )
-        return mask
+        return mask, min(1.0, max(0.0, float(found.iou[0])))
 
     def hint_from(self, mask: Rle) -> Float[Tensor, "height width"]:
         """A known mask as logits that points can refine."""

@@ -24,12 +24,13 @@ from typing import Any
 from torch import Tensor
 
 from sama_video.chat.binding import BoundAnswer
+from sama_video.chat.conversation import Question
 from sama_video.chat.grounding import KEPT, NONE, SEND_UNCHANGED, Grounding, TurnState, grounding_digest, read_grounding
 from sama_video.chat.history import AskedTurn
 from sama_video.chat.masks import mask_region
 from sama_video.chat.objects import KnownObject, Sighting, object_number
 from sama_video.chat.pointing import frame_of, model_question
-from sama_video.chat.session import ChatSession, Question
+from sama_video.chat.session import ChatSession
 from sama_video.dialogue.markup import REGION_TAG, SEG, parse_answer, render_answer
 from sama_video.dialogue.parsing import PhraseSpan
 from sama_video.dialogue.turns import Phrase, RegionPrompt, Timing, Turn

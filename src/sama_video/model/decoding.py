@@ -72,6 +72,25 @@ class DecodeState:
     next_positions: Int[Tensor, " batch"]
 
 
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """Tokens that were chosen, one for each row, and must be read before the rows can grow on.
+
+    Attributes:
+        wanted: Whether they must; not once every row has ended.
+    """
+
+    decoder: "Decoder"
+    state: DecodeState
+    chosen: list[int]
+    rows: list[DecodedRow]
+    wanted: bool
+
+    def read(self) -> None:
+        """Read them into the cache."""
+        self.decoder.read(self.state, self.chosen, self.rows)
+
+
 class Decoder:
     """Reads prompts into a cache and grows answers on it.
 
@@ -125,13 +144,20 @@ class Decoder:
         logits, _ = self._step(embeds, positions, mask, cache)
         return DecodeState(cache, mask, logits, positions[:, -1] + 1)
 
-    @torch.inference_mode()
     def decode(self, state: DecodeState) -> Iterator[list[DecodedRow]]:
         """Grow every row until its stop rule or the token limit, yielding the rows after each step.
 
         Every chosen token is read into the cache, but for the one that ends a row. So a `[SEG]` at the token limit has
         a state too.
         """
+        for unread in self.steps(state):
+            yield unread.rows
+            if unread.wanted:
+                unread.read()
+
+    @torch.inference_mode()
+    def steps(self, state: DecodeState) -> Iterator[Unread]:
+        """As `decode`, but what was chosen is read by the caller, who may do so for several caches at once."""
         rows = [DecodedRow() for _ in range(len(state.next_logits))]
         # One for each row, so that a row is drawn as it would be alone.
         generators = [torch.Generator(device="cpu").manual_seed(self.sampling.seed) for _ in rows]
@@ -141,10 +167,10 @@ class Decoder:
                 if not row.finished:
                     row.ids.append(token)
                     row.finished = self.stop(row.ids)
-            yield rows
-            if all(row.finished for row in rows):
+            goes_on = not all(row.finished for row in rows)
+            yield Unread(self, state, chosen, rows, goes_on)
+            if not goes_on:
                 break
-            self._read(state, chosen, rows)
 
     @torch.inference_mode()
     def read_states(
@@ -177,7 +203,9 @@ class Decoder:
         )
         return outputs.logits[:, -1], outputs.last_hidden_state
 
-    def _read(self, state: DecodeState, chosen: list[int], rows: list[DecodedRow]) -> None:
+    @torch.inference_mode()
+    def read(self, state: DecodeState, chosen: list[int], rows: list[DecodedRow]) -> None:
+        """Read a token for each row into the cache, and note the states at `[SEG]`s."""
         tokens = torch.tensor(chosen, device=state.next_positions.device)[:, None]
         if state.attention_mask is not None:
             ones = state.attention_mask.new_ones(len(rows), 1)

@@ -15,6 +15,8 @@ from av.video.stream import VideoStream
 from sama_video.errors import VideoError
 
 SNIFFED_BYTES = 4096
+ODD_TAGS = "replace"
+"""What PyAV, which reads all tags when it opens a file, does with those that are no UTF-8; we use none of them."""
 
 # PyAV's type stubs have a generic Packet, its modules a plain one.
 if TYPE_CHECKING:
@@ -51,12 +53,12 @@ class VideoFile:
         options = {"protocol_whitelist": "file"}
         try:
             if self.content is not None:
-                return av.open(io.BytesIO(self.content), "r", options=options)
+                return av.open(io.BytesIO(self.content), "r", options=options, metadata_errors=ODD_TAGS)
             assert self.path is not None
             # The "file:" prefix keeps FFmpeg from reading a protocol into an odd file name.
-            return av.open(f"file:{self.path}", "r", options=options)
+            return av.open(f"file:{self.path}", "r", options=options, metadata_errors=ODD_TAGS)
         except av.FFmpegError as error:
-            raise VideoError(self._why_unreadable(error)) from None
+            raise VideoError(self._why_unreadable(str(error.strerror))) from None
 
     def sha256(self) -> str:
         """Hash the content."""
@@ -66,14 +68,14 @@ class VideoFile:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _why_unreadable(self, error: av.FFmpegError) -> str:
+    def _why_unreadable(self, reason: str) -> str:
         if self.head()[4:8] in (b"ftyp", b"mdat", b"moov", b"wide"):
             return (
                 f"{self.name} starts like an MP4 but its index is missing or damaged, as after an interrupted "
                 "recording or copy; fetch the file again."
             )
         return (
-            f"{self.name} is not a video that FFmpeg can read ({error.strerror}); "
+            f"{self.name} is not a video that FFmpeg can read ({reason}); "
             "give a video file, an image or a folder of images."
         )
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
+from torch.nn import Identity
 
-from sama_video.app.server import chat_api
+from sama_video.app.server import answering
 from sama_video.app.server.conversations import ConversationStats
 from sama_video.app.server.files import ClipStore
 from sama_video.app.server.main import create_app, probe_limits
@@ -42,7 +43,7 @@ class Puppet(ChatSession):
         self.stage, self.clip = stage, clip
         self.sampling = Sampling()
 
-    def stream(
+    def steps(
         self,
         question: str,
         regions: Any = (),
@@ -109,6 +110,7 @@ class PuppetModel(LoadedModel):
     name = "puppet"
     protocol = "consistent"
     revision = "0"
+    model = Identity()
 
     def __init__(self) -> None:
         pass
@@ -173,7 +175,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
         stage = Stage()
         if model is not None:
             return create_app(settings, [model], store=store, fetcher=fetcher), stage, store
-        monkeypatch.setattr(chat_api, "grounding_json", fake_grounding)
+        monkeypatch.setattr(answering, "grounding_json", fake_grounding)
         models = [PuppetModel() for _ in range(desks)]
         app = create_app(settings, models, conversations=lambda model, size: stage, store=store, fetcher=fetcher)
         return app, stage, store

@@ -31,7 +31,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clip() -> sama.Clip:
-    return moving_squares(5)
+    return moving_squares(4)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def model() -> LoadedModel:
 
     from sama_video.model.decoding import Sampling
 
-    return replace(tiny_model(), sampling=Sampling(max_new_tokens=12))
+    return replace(tiny_model(), sampling=Sampling(max_new_tokens=8))
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_a_log_line_tells_what_happened_and_no_content(
     assert [row["status"] for row in rows if row["event"] == "request"] == [200, 500, 400]
     [failed] = [row for row in rows if row["event"] == "job failed"]
     assert failed["error"] == "ZeroDivisionError"
-    assert any("stream" in place for place in failed["where"])
+    assert any("steps" in place for place in failed["where"])
     assert "secret" not in "".join(lines)
 
 

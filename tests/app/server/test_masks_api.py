@@ -20,7 +20,7 @@ from sama_video.video.bundled import DEMO_CLIP
 from sama_video.video.reader import open_video
 from sama_video.video.writer import write_video
 
-STAR = [184, 61]
+STAR = [51, 153]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,15 @@ def test_click_shows_its_object_at_once(client: TestClient, clip_id: str) -> Non
     assert mask[STAR[1], STAR[0]]
     x0, y0, x1, y1 = shown["box"]
     assert mask[y0:y1, x0:x1].sum() == mask.sum() > 50
+    assert 0 < shown["score"] <= 1
     taken_away = {"frame": 1, "points": [STAR], "labels": [0]}
     assert client.post("/v1/masks", json={"file": clip_id, "region": taken_away}).status_code == 400
     refined = client.post("/v1/masks", json={"file": clip_id, "region": taken_away, "hint": shown["mask"]})
     assert refined.status_code == 200
     assert refined.json()["mask"] != shown["mask"]
+    assert refined.json()["score"] != shown["score"]
     same = {"frame": 1, "mask": shown["mask"]}
-    assert client.post("/v1/masks", json={"file": clip_id, "region": same}).json()["mask"] == shown["mask"]
+    assert client.post("/v1/masks", json={"file": clip_id, "region": same}).json() == {**shown, "score": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,8 @@ def test_session_goes_out_and_comes_back(client: TestClient, clip_id: str, track
     assert checked.json()["masklets"] == [tracked]
     assert checked.json()["names"] == {"obj3": "star"}
     assert checked.json()["turns"] == session["turns"]
+    told = client.get("/openapi.json").json()["paths"]["/v1/exports"]["post"]["responses"]["200"]["content"]
+    assert told["application/json"] == {"schema": {"$ref": "#/components/schemas/SessionDocument"}}
     session["video"]["sha256"] = "0" * 64
     gone = client.post("/v1/sessions", json=session)
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_missing")
@@ -226,7 +230,7 @@ def test_exports_leave_no_files_behind(
 
 
 def test_clicks_between_the_frames_of_a_track_change_nothing() -> None:
-    from sama_video.app.server.masks_api import known_object
+    from sama_video.app.server.pointing import known_object
     from sama_video.regions.shapes import Points
     from sama_video.video.clip import Clip
 

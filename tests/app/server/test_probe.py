@@ -5,6 +5,7 @@ import json
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -84,6 +85,17 @@ def still(path: Path, size: tuple[int, int], kind: str = "PNG") -> Path:
     return path
 
 
+def claimed(path: Path, size: tuple[int, int]) -> Path:
+    """The head of a PNG of some size, and next to nothing behind it."""
+    head = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks:
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(content)
+    return path
+
+
 def text(path: Path, content: str) -> Path:
     path.write_text(content)
     return path
@@ -98,7 +110,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         "ends early",
     ),
     "audio only": (audio_only, "no video"),
-    "large picture": (lambda p: still(p, (16_384, 16_384)), "more than the 40000 pixels"),
+    "large picture": (lambda p: claimed(p, (16_384, 16_384)), "more than the 40000 pixels"),
     "large video": (lambda p: encoded(p, [(256, 256)] * 3), "more than the 40000 pixels"),
     "grows midway": (grows_midway, "12 of 24 frames"),
     "many tiny frames": (lambda p: encoded(p, [(2, 2)] * 400), "more than 300 frames"),

@@ -10,7 +10,7 @@ import click
 
 from sama_video.app.cli.options import ModelOptions, checked, make_folder, model_options, parse_device, parse_size
 from sama_video.app.cli.output import Output, output_option
-from sama_video.errors import MissingExtraError
+from sama_video.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from sama_video.app.server.settings import ServerSettings
@@ -32,7 +32,8 @@ LIMITS = {
     "max_regions": ("regions", "N", "Regions of a message."),
     "max_masklets": ("masklets", "N", "Masklets of a request."),
     "max_tokens": ("answer_tokens", "N", "Tokens of an answer."),
-    "max_answer_seconds": ("answer_seconds", "SECONDS", "Time for one answer, without the queue."),
+    "max_answer_seconds": ("answer_seconds", "SECONDS", "Time of a device for one answer."),
+    "max_together": ("together", "N", "Answers that a device makes side by side; 1 makes them one by one."),
     "max_waiting": ("waiting", "N", "Requests that wait; one more gets 429."),
     "stop_seconds": ("stop_seconds", "SECONDS", "Time for answers under way once asked to stop."),
 }
@@ -98,6 +99,10 @@ def limit_options(function: Any) -> Any:
     help="A host that videos may be fetched from; may be repeated.",
 )  # fmt: skip
 @click.option("--devices", callback=checked(parse_devices), metavar="LIST", help="Devices, such as cuda:0,cuda:1.")
+@click.option("--ray", metavar="ADDRESS", help="Answer on a Ray cluster: local, auto, or its address.")
+@click.option(
+    "--replicas", type=click.IntRange(min=1), help="Models on the cluster; one a GPU or a machine by default."
+)
 @click.option("--quota", callback=checked(parse_size), default="20GiB", show_default=True, help="For all clips.")
 @click.option(
     "--max-age", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True, metavar="DAYS",
@@ -115,6 +120,8 @@ def command(
     allowed_hosts: tuple[str, ...],
     fetch_hosts: tuple[str, ...],
     devices: tuple[str, ...] | None,
+    ray: str | None,
+    replicas: int | None,
     quota: int,
     max_age: float,
     model_options: ModelOptions,
@@ -127,6 +134,10 @@ def command(
     under way first; a second one does not.
     """
     check_packages()
+    if ray is None and replicas is not None:
+        raise ConfigError(f"--replicas {replicas} is about a cluster; add --ray ADDRESS.")
+    if ray is not None and devices is not None:
+        raise ConfigError("--devices are those of this machine; leave one out; replicas have a GPU each.")
     from sama_video.app.server.settings import Limits, ServerSettings, default_data_folder, read_keys
 
     settings = ServerSettings(
@@ -143,7 +154,10 @@ def command(
         chat_options={} if model_options.max_frames is None else {"max_frames": model_options.max_frames},
         limits=Limits(**(limits or {})),
     )
-    run(settings, model_options, devices or (model_options.device,), output)
+    if ray is not None:
+        run_on_ray(settings, model_options, output, address=ray, replicas=replicas)
+    else:
+        run(settings, model_options, devices or (model_options.device,), output)
 
 
 def run(settings: "ServerSettings", options: ModelOptions, devices: tuple[str, ...], output: Output) -> None:
@@ -159,6 +173,29 @@ def run(settings: "ServerSettings", options: ModelOptions, devices: tuple[str, .
             output.document({"url": url, "model": served_name(models[0]), "devices": list(devices)})
 
         serve(create_app(settings, models), listener, announce)
+
+
+def run_on_ray(
+    settings: "ServerSettings", options: ModelOptions, output: Output, *, address: str, replicas: int | None
+) -> None:
+    """Start replicas on a cluster, and serve until stopped."""
+    from sama_video.app.server.main import create_app
+    from sama_video.app.server.on_ray import Replicas, start_replicas
+    from sama_video.app.server.run import bind, serve
+
+    with bind(settings.host, settings.port) as listener:
+        cluster = start_replicas(settings, options.model, options.load_arguments(), address=address, replicas=replicas)
+
+        def announce(url: str) -> None:
+            output.line(f"{cluster.told.name} on {url}, {cluster.count} replicas (Ctrl-C stops)")
+            output.document({"url": url, "model": cluster.told.name, "replicas": cluster.count})
+
+        app = create_app(
+            settings,
+            [],
+            elsewhere=lambda store, metrics: (Replicas(cluster, settings.limits, store, metrics), cluster.told),
+        )
+        serve(app, listener, announce)
 
 
 def load_on(options: ModelOptions, device: str) -> "LoadedModel":

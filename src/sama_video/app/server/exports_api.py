@@ -101,8 +101,9 @@ class CheckedSession(Told):
         200: {
             "description": "The file: JSON, an MP4, or a zip archive.",
             "content": {
-                kind: {"schema": {"type": "string", "format": "binary"}}
-                for kind in ("application/json", "video/mp4", "application/zip")
+                "application/json": {"schema": {"$ref": "#/components/schemas/SessionDocument"}},
+                "video/mp4": {"schema": {"type": "string", "format": "binary"}},
+                "application/zip": {"schema": {"type": "string", "format": "binary"}},
             },
         }
     },

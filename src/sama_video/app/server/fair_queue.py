@@ -1,6 +1,7 @@
 """A bounded queue that takes clients in turn, so that one with many requests does not keep the others waiting."""
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -50,12 +51,18 @@ class FairQueue(Generic[Item]):
         self._length += 1
         return leaving
 
-    def take(self, worker: int) -> Item | None:
-        """The next for a worker: of the clients in turn, first one whose home it is, else one of another worker."""
-        for wanted in (worker, None):
+    def take(self, worker: int, *, only: Callable[[Item], bool] | None = None) -> Item | None:
+        """The next for a worker: of the clients in turn, first one whose home it is, else one of another worker.
+
+        Args:
+            only: Take the next for whom this is home, if it is of this kind; none otherwise, so that nobody overtakes.
+        """
+        for wanted in (worker, None) if only is None else (worker,):
             for client, line in self._lines.items():
                 for place, waiting in enumerate(line):
                     if wanted is None or waiting.home == wanted:
+                        if only is not None and not only(waiting.item):
+                            return None
                         del line[place]
                         self._lines.move_to_end(client)
                         self._shrunk(client)

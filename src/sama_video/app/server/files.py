@@ -12,26 +12,22 @@ import time
 import unicodedata
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import UInt8
-
 from sama_video.app.server.probe import Found, ProbeLimits, probe
 from sama_video.app.server.problems import ApiError
+from sama_video.app.server.unnamed import unnamed
 from sama_video.errors import VideoError
-from sama_video.video.clip import Clip, FrameSource
-from sama_video.video.reader import open_video
+from sama_video.video.clip import Clip
 
 LOG = logging.getLogger(__name__)
 CLIP_ID = re.compile(r"[0-9a-f]{64}")
 CHUNK_BYTES = 1 << 20
 OPEN_CLIPS = 32
-CALLED = "the clip"
 STALE_SECONDS = 3600.0
 USE_NOTED_SECONDS = 60.0
 """How often at most the use of a clip is written down."""
@@ -272,42 +268,6 @@ class ClipStore:
     def _content(self, clip_id: str) -> Path:
         assert CLIP_ID.fullmatch(clip_id), "only hashes become paths"
         return self._clips / clip_id[:2] / clip_id
-
-
-def unnamed(path: Path) -> Clip:
-    """A clip of the store whose messages do not tell where it lies."""
-    try:
-        clip = open_video(path)
-    except VideoError as error:
-        raise _without_path(error, path) from None
-    return replace(clip, source=CALLED, frame_source=_UnnamedFrames(clip.frame_source, path))
-
-
-@dataclass(frozen=True)
-class _UnnamedFrames:
-    """Frames of a clip whose messages do not tell where it lies."""
-
-    source: FrameSource
-    path: Path
-
-    def read(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
-        """Decode the frames asked for."""
-        try:
-            yield from self.source.read(frame_indices)
-        except VideoError as error:
-            raise _without_path(error, self.path) from None
-
-    def sha256(self) -> str:
-        """The name of the file."""
-        return self.path.name
-
-    def close(self) -> None:
-        """Let go of open files."""
-        self.source.close()
-
-
-def _without_path(error: VideoError, path: Path) -> VideoError:
-    return VideoError(str(error).replace(str(path), CALLED))
 
 
 def _shown_name(filename: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from sama_video.app.server.page_api import page_router
 from sama_video.app.server.probe import ProbeLimits
 from sama_video.app.server.problems import ApiError, GoneError, as_api_error, as_response, validation_problem
 from sama_video.app.server.settings import Limits, ServerSettings
-from sama_video.app.server.state import ConversationSource, Desk, ServerState
+from sama_video.app.server.state import ConversationSource, Desk, Devices, LocalDevices, ModelTold, ServerState
 from sama_video.app.server.wire import ErrorDocument
-from sama_video.app.server.worker import Workers
 from sama_video.chat.loading import LoadedModel
 from sama_video.errors import SamaError
+from sama_video.model.interruption import asking_between_layers
 
 SWEEP_SECONDS = 600.0
 HEAVY_AT_ONCE = 2
@@ -51,6 +51,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 ConversationMaker = Callable[[LoadedModel, int], ConversationSource]
+Elsewhere = Callable[[ClipStore, Metrics], tuple[Devices, ModelTold]]
 
 
 def create_app(
@@ -60,17 +61,28 @@ def create_app(
     conversations: ConversationMaker | None = None,
     store: ClipStore | None = None,
     fetcher: Fetcher | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> FastAPI:
     """The application.
 
     Args:
-        models: The same model, once for each device.
+        models: The same model, once for each device; none where the jobs are done elsewhere.
         conversations: Makes what remembers the conversations of a device.
         store: Where clips are; a folder by the settings, by default.
         fetcher: By the settings, by default.
+        elsewhere: Makes the devices of other machines, given the clips and the figures.
     """
-    metrics = Metrics()
-    state = _state(settings, models, conversations or _remembering, store or _store(settings), metrics, fetcher)
+    metrics, store = Metrics(), store or store_for(settings)
+    desks = tuple(
+        desk_for(model, (conversations or _remembering)(model, settings.cache_bytes), store, settings)
+        for model in models
+    )
+    if elsewhere is None:
+        devices: Devices = devices_for(desks, settings.limits, metrics)
+        told = ModelTold(served_name(models[0]), models[0].revision, models[0].protocol)
+    else:
+        devices, told = elsewhere(store, metrics)
+    state = _state(settings, devices, told, desks, store, metrics, fetcher)
     app = FastAPI(
         title=TITLE, version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
     )
@@ -110,32 +122,53 @@ def served_name(model: LoadedModel) -> str:
 
 def _state(
     settings: ServerSettings,
-    models: Sequence[LoadedModel],
-    conversations: ConversationMaker,
+    devices: Devices,
+    told: ModelTold,
+    desks: tuple[Desk, ...],
     store: ClipStore,
     metrics: Metrics,
     fetcher: Fetcher | None,
 ) -> ServerState:
-    limits = settings.limits
-    desks = tuple(Desk(model, conversations(model, settings.cache_bytes), settings.features_bytes) for model in models)
-    workers = Workers(desks, waiting=limits.waiting, job_seconds=limits.answer_seconds, metrics=metrics)
-    name = served_name(models[0])
-    _watch(metrics, workers, store, desks)
+    _watch(metrics, devices, store, desks)
     return ServerState(
         settings=settings,
-        model_name=name,
-        model_told={"name": name, "revision": models[0].revision, "protocol": models[0].protocol},
+        model_name=told.name,
+        model_told={"name": told.name, "revision": told.revision, "protocol": told.protocol},
         started=int(time.time()),
         store=store,
-        fetcher=fetcher or Fetcher(settings.fetch_hosts, limits.file_bytes),
-        workers=workers,
+        fetcher=fetcher or Fetcher(settings.fetch_hosts, settings.limits.file_bytes),
+        workers=devices,
         metrics=metrics,
         heavy=CapacityLimiter(HEAVY_AT_ONCE),
         desks=desks,
     )
 
 
-def _store(settings: ServerSettings) -> ClipStore:
+def desk_for(model: LoadedModel, conversations: ConversationSource, store: ClipStore, settings: ServerSettings) -> Desk:
+    """What a device's thread works with."""
+    return Desk(
+        model,
+        conversations,
+        store,
+        features_bytes=settings.features_bytes,
+        answer_tokens=settings.limits.answer_tokens,
+        chat_options=settings.chat_options,
+    )
+
+
+def devices_for(desks: Sequence[Desk], limits: Limits, metrics: Metrics) -> LocalDevices:
+    """A thread for each desk."""
+    return LocalDevices(
+        desks,
+        waiting=limits.waiting,
+        job_seconds=limits.answer_seconds,
+        together=limits.together,
+        metrics=metrics,
+    )
+
+
+def store_for(settings: ServerSettings) -> ClipStore:
+    """The clips, in a folder by the settings."""
     limits = settings.limits
     return ClipStore(
         settings.data,
@@ -161,12 +194,12 @@ def _remembering(model: LoadedModel, cache_bytes: int) -> ConversationSource:
     return Conversations(model, cache_bytes)
 
 
-def _watch(metrics: Metrics, workers: Workers[Desk], store: ClipStore, desks: Sequence[Desk]) -> None:
-    metrics.watch("sama_queue_waiting", "Jobs that wait for a device.", lambda: workers.busy[0])
-    metrics.watch("sama_jobs_running", "Jobs that run.", lambda: workers.busy[1])
+def _watch(metrics: Metrics, devices: Devices, store: ClipStore, desks: Sequence[Desk]) -> None:
+    metrics.watch("sama_queue_waiting", "Jobs that wait for a device.", lambda: devices.busy[0])
+    metrics.watch("sama_jobs_running", "Jobs that run.", lambda: devices.busy[1])
     metrics.watch("sama_clip_bytes", "What the stored clips take.", lambda: store.bytes)
     metrics.watch("sama_device_memory_bytes", "What the accelerators hold.", lambda: device_memory(desks))
-    metrics.watch_conversations(lambda: [desk.conversations.stats() for desk in desks])
+    metrics.watch_conversations(devices.stats)
 
 
 def device_memory(desks: Sequence[Desk]) -> int:
@@ -180,15 +213,19 @@ def device_memory(desks: Sequence[Desk]) -> int:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServerState = app.state.sama
-    state.workers.start()
-    sweeping = asyncio.ensure_future(_sweep(state.store))
-    try:
-        yield
-    finally:
-        sweeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeping
-        await run_in_threadpool(state.workers.close)
+    with ExitStack() as watched:
+        if isinstance(state.workers, LocalDevices):
+            for desk in state.desks:
+                watched.enter_context(asking_between_layers(desk.model.model, state.workers.check))
+        state.workers.start()
+        sweeping = asyncio.ensure_future(_sweep(state.store))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await run_in_threadpool(state.workers.close)
 
 
 async def _sweep(store: ClipStore) -> None:

@@ -1,7 +1,7 @@
 """`/v1/masks` and `/v1/tracks`: pointing without a word, on one frame at once and through the clip."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -10,21 +10,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sama_video.app.server.answering import Progress
 from sama_video.app.server.connection import STREAM_TYPE, WAITING, caller_of, event_stream, first_of, while_connected
+from sama_video.app.server.jobs import Topic
+from sama_video.app.server.metrics import Metrics
+from sama_video.app.server.pointing import MaskJob, TrackJob
 from sama_video.app.server.problems import ApiError
-from sama_video.app.server.state import Desk, State
-from sama_video.app.server.wire import MASKLET_SCHEMA, FileId, ObjectId, Told, Wire, WireRle, WireShape, told_rle
-from sama_video.chat.masks import MaskMaker
-from sama_video.chat.objects import KnownObject, Sighting
-from sama_video.chat.pointing import frame_of
-from sama_video.errors import RegionError
+from sama_video.app.server.state import State
+from sama_video.app.server.wire import MASKLET_SCHEMA, FileId, ObjectId, Told, Wire, WireRle, WireShape
 from sama_video.regions.masklet import Masklet
-from sama_video.regions.rle import Rle, box_of
-from sama_video.regions.shapes import Box, Mask, Points, at_frame, check_region
-from sama_video.video.clip import Clip
 
 router = APIRouter(tags=["pointing"])
-Shape = Points | Box | Mask
 
 
 class MaskRequest(Wire):
@@ -41,7 +37,7 @@ class MaskDocument(Told):
     frame: int
     mask: dict[str, Any] | None
     box: list[int] | None
-    score: float | None = Field(description="Null: masks of one frame come without a belief of the model's.")
+    score: float | None = Field(description="The overlap with the truth that the model predicts; null without a mask.")
 
 
 class TrackedObject(Wire):
@@ -65,56 +61,17 @@ class TrackDocument(Told):
     masklets: list[Annotated[dict[str, Any], WithJsonSchema(MASKLET_SCHEMA)]]
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far the tracking is."""
-
-    done: int
-    total: int
-
-
 @router.post("/v1/masks", response_model=MaskDocument)
 async def one_mask(body: MaskRequest, request: Request, state: State) -> Response:
     """The mask of what is pointed at, on that frame alone."""
     await run_in_threadpool(state.store.get, body.file)
     caller = caller_of(request)
 
-    def run(desk: Desk, emit: Callable[[object], None]) -> None:
-        with state.store.in_use(body.file):
-            maker = desk.masks(body.file, state.store.open(body.file))
-            emit(mask_document(maker, body.region, body.hint))
-        state.metrics.masks.inc()
-
-    events = state.workers.submit(caller.client, f"{caller.holder} {body.file}", run, quick=True)
+    job = MaskJob(body.file, body.region, body.hint)
+    events = state.workers.submit(caller.client, Topic(caller.holder, body.file), job.run, quick=True)
     told = [event async for event in while_connected(request, events) if event is not WAITING]
+    state.metrics.masks.inc()
     return JSONResponse(told[-1])
-
-
-def mask_document(maker: MaskMaker, region: Shape, hint: Rle | None) -> dict[str, Any]:
-    """Look for what a region shows on its frame.
-
-    Raises:
-        RegionError: The region, or the hint, does not fit the clip.
-    """
-    shape = resolved(region, maker.clip, refining=hint is not None)
-    logits = None
-    if hint is not None:
-        check_region(
-            Mask(frame=frame_of(shape), mask={**hint}), num_frames=len(maker.clip), height=maker.clip.height,
-            width=maker.clip.width,
-        )  # fmt: skip
-        logits = maker.hint_from(hint) if isinstance(shape, Points) else None
-    try:
-        mask: Rle | None = maker.region_mask(shape, hint=logits)
-    except RegionError:
-        mask = None  # the region is in order, so this says that nothing is there
-    box = None if mask is None else box_of(mask)
-    return {
-        "frame": frame_of(shape),
-        "mask": told_rle(mask),
-        "box": None if box is None else list(box),
-        "score": None,
-    }
 
 
 @router.post(
@@ -128,22 +85,22 @@ async def tracks(body: TrackRequest, request: Request, state: State) -> Response
     await run_in_threadpool(state.store.get, body.file)
     caller = caller_of(request)
 
-    def run(desk: Desk, emit: Callable[[object], None]) -> None:
-        with state.store.in_use(body.file):
-            maker = desk.masks(body.file, state.store.open(body.file))
-            objects = [known_object(maker, one.id, one.sightings) for one in body.objects]
-            emit(Progress(0, len(maker.clip)))
-            masklets = maker.track(objects, lambda done, total: emit(Progress(done, total)))
-        state.metrics.masks.inc(sum(masklet.num_frames for masklet in masklets.values()))
-        for one in body.objects:
-            emit(masklets[one.id])
-
-    events = while_connected(request, state.workers.submit(caller.client, f"{caller.holder} {body.file}", run))
-    _, stream = await first_of(events)
+    job = TrackJob(body.file, tuple((one.id, tuple(one.sightings)) for one in body.objects))
+    events = state.workers.submit(caller.client, Topic(caller.holder, body.file), job.run)
+    _, stream = await first_of(counted(while_connected(request, events), state.metrics))
     if body.stream:
         return event_stream(stream, _lines)
     masklets = [event.to_json() async for event in stream if isinstance(event, Masklet)]
     return JSONResponse({"masklets": masklets})
+
+
+async def counted(events: AsyncIterator[object], metrics: Metrics) -> AsyncIterator[object]:
+    """The same events; masks are counted."""
+    async with aclosing(events):  # type: ignore[type-var]
+        async for event in events:
+            if isinstance(event, Masklet):
+                metrics.masks.inc(event.num_frames)
+            yield event
 
 
 def check_track_request(body: TrackRequest, most: int) -> None:
@@ -158,31 +115,6 @@ def check_track_request(body: TrackRequest, most: int) -> None:
     count = sum(len(one.sightings) for one in body.objects)
     if count > most:
         raise ApiError(400, f"the request shows {count} regions, and this server takes {most}; send fewer.")
-
-
-def resolved(region: Shape, clip: Clip, *, refining: bool = False) -> Shape:
-    """A shape with its moment as a frame, checked against the clip.
-
-    Raises:
-        SamaError: It does not fit.
-    """
-    shape = region if region.seconds is None else at_frame(region, clip.index_at(region.seconds))
-    assert isinstance(shape, Shape)
-    check_region(shape, num_frames=len(clip), height=clip.height, width=clip.width, refining=refining)
-    return shape
-
-
-def known_object(maker: MaskMaker, name: str, sightings: Sequence[Shape]) -> KnownObject:
-    """An object as the tracker starts from it; a later sighting of a frame replaces an earlier one.
-
-    Raises:
-        RegionError: A sighting does not fit the clip, or shows nothing.
-    """
-    seen = {}
-    for region in sightings:
-        shape = resolved(region, maker.clip)
-        seen[frame_of(shape)] = Sighting(frame_of(shape), maker.region_mask(shape), shape)
-    return KnownObject(name, seen)
 
 
 def _lines(event: object) -> list[object]:

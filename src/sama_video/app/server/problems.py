@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -51,6 +52,11 @@ class ApiError(SamaError):
         self.code = code
         self.param = param
         self.headers = dict(headers or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a value that another process can make again."""
+        again = partial(ApiError, self.status, str(self), code=self.code, param=self.param, headers=self.headers)
+        return again, ()
 
 
 class GoneError(Exception):

@@ -32,8 +32,9 @@ class Limits:
         regions: Things pointed at in one message, or followed in one request.
         masklets: Masklets in one request.
         answer_tokens: Longest answer.
-        answer_seconds: How long one answer may take, without the time in the queue.
+        answer_seconds: How long a device may work at one answer.
         check_seconds: How long an uploaded video may take to be decoded for its check.
+        together: Answers that a device makes side by side.
         waiting: Requests that wait for a model; one more gets 429.
         stop_seconds: How long answers under way may take once the server was asked to stop.
     """
@@ -51,6 +52,7 @@ class Limits:
     answer_tokens: int = 512
     answer_seconds: float | int = 600.0
     check_seconds: float | int = 120.0
+    together: int = 8
     waiting: int = 64
     stop_seconds: float | int = 60.0
 

@@ -1,7 +1,7 @@
 """One thread for each device, which alone touches its model; jobs come to it through a fair, bounded queue.
 
-A job may be quick, such as one mask after a click: it is done between two events of a longer one, so that who points
-does not wait until somebody's video is tracked to its end.
+Answers are made side by side, as `side_by_side` tells. A job may be quick, such as one mask after a click: it is done
+between two events of a longer one, so that who points does not wait until somebody's video is tracked to its end.
 """
 
 import asyncio
@@ -10,49 +10,20 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from sama_video.app.server.fair_queue import FairQueue
+from sama_video.app.server.jobs import Emit, Ended, Failed, Job, Run, Steps, Watch
 from sama_video.app.server.metrics import Metrics
 from sama_video.app.server.problems import ApiError, GoneError, as_api_error
+from sama_video.app.server.side_by_side import SideBySide
 
 LOG = logging.getLogger(__name__)
 REMEMBERED_HOMES = 4096
 FIRST_GUESS_SECONDS = 5.0
 
 Desk = TypeVar("Desk")
-Event = TypeVar("Event")
-Emit = Callable[[Event], None]
-"""Hands an event to whoever waits; raises when nobody does any more, or the time is over."""
-
-
-@dataclass(frozen=True)
-class _Failed:
-    error: ApiError
-
-
-class _End:
-    pass
-
-
-@dataclass(eq=False)
-class _Job(Generic[Desk]):
-    """Something to be done at a device, and the way back to whoever waits for it."""
-
-    run: Callable[[Desk, Callable[[object], None]], None]
-    topic: str
-    quick: bool
-    loop: asyncio.AbstractEventLoop
-    events: "asyncio.Queue[object]"
-    since: float = field(default_factory=time.monotonic)
-    gone: threading.Event = field(default_factory=threading.Event)
-
-    def tell(self, event: object) -> None:
-        """Send an event to the waiting side, from any thread."""
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
 
 
 class Workers(Generic[Desk]):
@@ -61,17 +32,27 @@ class Workers(Generic[Desk]):
     Args:
         desks: For each device what its thread works with.
         waiting: How many jobs may wait.
-        job_seconds: How long a job may run.
+        job_seconds: How long a device may work at one job.
+        together: How many answers a device makes side by side.
     """
 
-    def __init__(self, desks: Sequence[Desk], *, waiting: int, job_seconds: float | int, metrics: Metrics) -> None:
-        self._desks = tuple(desks)
-        self._job_seconds = job_seconds
+    def __init__(
+        self,
+        desks: Sequence[Desk],
+        *,
+        waiting: int,
+        job_seconds: float | int,
+        metrics: Metrics,
+        together: int = 1,
+    ) -> None:
+        self.desks = tuple(desks)
+        self._job_seconds, self._together = job_seconds, together
+        self._watches = threading.local()
         self._metrics = metrics
-        self._queue: FairQueue[_Job[Desk]] = FairQueue(waiting)
-        self._quick: FairQueue[_Job[Desk]] = FairQueue(waiting)
-        self._running: set[_Job[Desk]] = set()
-        self._homes: OrderedDict[str, int] = OrderedDict()
+        self._queue: FairQueue[Job[Desk]] = FairQueue(waiting)
+        self._quick: FairQueue[Job[Desk]] = FairQueue(waiting)
+        self._running: set[Job[Desk]] = set()
+        self._homes: OrderedDict[Hashable, int] = OrderedDict()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._draining = self._closed = False
@@ -81,34 +62,52 @@ class Workers(Generic[Desk]):
 
     def start(self) -> None:
         """Start a thread for each device."""
-        for idx in range(len(self._desks)):
+        for idx in range(len(self.desks)):
             thread = threading.Thread(target=self._work, args=(idx,), name=f"sama-device-{idx}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
     async def submit(
-        self, client: str, topic: str, run: Callable[[Desk, Callable[[object], None]], None], *, quick: bool = False
+        self,
+        client: str,
+        topic: Hashable,
+        run: Run[Desk] | None = None,
+        *,
+        steps: Steps[Desk] | None = None,
+        quick: bool = False,
     ) -> AsyncIterator[object]:
         """Wait for a device, and give the job's events as they come; closing this iterator ends the job.
 
         Args:
             client: Whose turn in the queue it takes.
             topic: Jobs of one topic prefer the same device, which remembers what they need.
-            run: Called with the device's desk and a function that hands an event over.
+            run: Called with the device's desk and a function that hands an event over; or
+            steps: the same for an answer, which may be made beside others.
             quick: It takes a moment, and touches nothing that another job may be in the middle of.
 
         Raises:
             ApiError: 429 when the queue is full, 503 when the server stops, or what the job ended with.
         """
-        job = _Job(run, topic, quick, asyncio.get_running_loop(), asyncio.Queue())
+        job = Job(run, steps, topic, quick, self._job_seconds, asyncio.get_running_loop(), asyncio.Queue())
         self._enter(client, job)
         try:
-            while not isinstance(event := await job.events.get(), _End):
-                if isinstance(event, _Failed):
+            while not isinstance(event := await job.events.get(), Ended):
+                if isinstance(event, Failed):
                     raise event.error
                 yield event
         finally:
             self._leave(job)
+
+    def check(self) -> None:
+        """On a device's thread: whether the job that it works at should go on.
+
+        Raises:
+            GoneError: Nobody waits for it any more.
+            ApiError: Its time is over.
+        """
+        watch = getattr(self._watches, "watch", None)
+        if watch is not None:
+            watch.check()
 
     @property
     def draining(self) -> bool:
@@ -134,13 +133,13 @@ class Workers(Generic[Desk]):
                 while (job := queue.take(0)) is not None:
                     left.append(job)
             for job in left:
-                job.tell(_Failed(_stopping()))
+                job.tell(Failed(_stopping()))
                 job.gone.set()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=5)
 
-    def _enter(self, client: str, job: _Job[Desk]) -> None:
+    def _enter(self, client: str, job: Job[Desk]) -> None:
         if self._draining:
             raise _stopping()
         with self._changed:
@@ -159,17 +158,17 @@ class Workers(Generic[Desk]):
             )
             if leaving is job:
                 raise refusal
-            leaving.tell(_Failed(refusal))
+            leaving.tell(Failed(refusal))
 
-    def _leave(self, job: _Job[Desk]) -> None:
+    def _leave(self, job: Job[Desk]) -> None:
         job.gone.set()
         with self._changed:
             (self._quick if job.quick else self._queue).remove(job)
 
-    def _home_of(self, topic: str) -> int:
+    def _home_of(self, topic: Hashable) -> int:
         """The device that served a topic last, or the one with the fewest topics of late."""
         if topic not in self._homes:
-            counts = [0] * len(self._desks)
+            counts = [0] * len(self.desks)
             for home in self._homes.values():
                 counts[home] += 1
             self._homes[topic] = counts.index(min(counts))
@@ -179,79 +178,105 @@ class Workers(Generic[Desk]):
         return self._homes[topic]
 
     def _retry_after(self) -> int:
-        expected = self._usual_seconds * (len(self._queue) + 1) / len(self._desks)
+        expected = self._usual_seconds * (len(self._queue) + 1) / len(self.desks)
         return max(1, min(120, math.ceil(expected)))
 
     # what the threads do
 
     def _work(self, idx: int) -> None:
+        self._watches.watch = Watch()
+        answers = self._watches.answers = SideBySide(
+            self.desks[idx],
+            self._watches.watch,
+            self._together,
+            take=lambda: self._next_answer(idx),
+            ended=self._tell_end,
+            emit=lambda job: self._emit(idx, job),
+        )
         quick_first = True
-        while (job := self._next(idx, quick_first)) is not None:
-            quick_first = not job.quick  # in turns: neither kind keeps the other waiting for ever
-            self._do(idx, job)
+        while not self._closed:
+            if answers.is_waiting:
+                self._do_a_quick_one(idx)
+                answers.grow()
+                answers.make_masks()
+            elif (job := self._next(idx, quick_first)) is not None:
+                quick_first = not job.quick  # in turns: neither kind keeps the other waiting for ever
+                self._do(idx, job)
+        answers.close()
 
-    def _do(self, idx: int, job: _Job[Desk]) -> None:
-        self._metrics.queue_seconds.observe(time.monotonic() - job.since)
-        began = time.monotonic()
-        job.tell(self._outcome(idx, job))
-        with self._changed:
-            self._running.discard(job)
+    def _do(self, idx: int, job: Job[Desk]) -> None:
+        if job.steps is not None:
+            self._watches.answers.grow(job)
+            return
+        assert job.run is not None
+        outcome: BaseException | None = None
+        try:
+            with self._watches.watch.on(job):
+                job.run(self.desks[idx], self._emit(idx, job))
+        except Exception as error:
+            outcome = error
+        self._tell_end(job, outcome)
+
+    def _emit(self, idx: int, job: Job[Desk]) -> Emit:
+        """How a job tells its events; what waits and takes but a moment is done in between."""
+
+        def emit(event: object) -> None:
+            self._watches.watch.check()
+            job.tell(event)
             if not job.quick:
-                self._usual_seconds += 0.2 * (time.monotonic() - began - self._usual_seconds)
-            self._changed.notify_all()
+                self._do_a_quick_one(idx)
+                self._watches.answers.grow()
+
+        return emit
 
     def _do_a_quick_one(self, idx: int) -> None:
         with self._changed:
-            job = None if self._closed else self._taken(self._quick, idx)
+            job = None if self._closed else self._begun(idx, self._quick.take(idx))
         if job is not None:
             self._do(idx, job)
 
-    def _next(self, idx: int, quick_first: bool) -> _Job[Desk] | None:
+    def _next_answer(self, idx: int) -> Job[Desk] | None:
+        """The next job, if it is an answer for this device."""
+        with self._changed:
+            if self._closed:
+                return None
+            return self._begun(idx, self._queue.take(idx, only=lambda job: job.steps is not None))
+
+    def _next(self, idx: int, quick_first: bool) -> Job[Desk] | None:
+        """Wait for the next job of any kind."""
         queues = (self._quick, self._queue) if quick_first else (self._queue, self._quick)
         with self._changed:
             while not self._closed:
                 for queue in queues:
-                    job = self._taken(queue, idx)
-                    if job is not None:
+                    if (job := self._begun(idx, queue.take(idx))) is not None:
                         return job
                 self._changed.wait()
         return None
 
-    def _taken(self, queue: "FairQueue[_Job[Desk]]", idx: int) -> _Job[Desk] | None:
-        """The next of a queue, which runs from now on. The lock is held."""
-        job = queue.take(idx)
+    def _begun(self, idx: int, job: Job[Desk] | None) -> Job[Desk] | None:
+        """A job that was taken runs from now on. The lock is held."""
         if job is not None:
             self._running.add(job)
             self._homes[job.topic] = idx
+            self._metrics.queue_seconds.observe(time.monotonic() - job.since)
         return job
 
-    def _outcome(self, idx: int, job: _Job[Desk]) -> _Failed | _End:
-        deadline = time.monotonic() + self._job_seconds
-
-        def emit(event: object) -> None:
-            if job.gone.is_set():
-                raise GoneError
-            if time.monotonic() > deadline:
-                raise ApiError(
-                    503,
-                    f"the answer took longer than {self._job_seconds:g} s, which is this server's limit; "
-                    "ask about a shorter clip or a span of it.",
-                    code="time_limit",
-                )
-            job.tell(event)
-            if not job.quick:
-                self._do_a_quick_one(idx)
-
-        try:
-            job.run(self._desks[idx], emit)
-        except GoneError:
+    def _tell_end(self, job: Job[Desk], error: BaseException | None) -> None:
+        if error is None:
+            job.tell(Ended())
+        elif isinstance(error, GoneError):
             self._metrics.cancelled.inc()
-        except Exception as error:
+            job.tell(Ended())
+        else:
             told = as_api_error(error)
             if told.status == 500:
                 LOG.error("job failed", exc_info=error)
-            return _Failed(told)
-        return _End()
+            job.tell(Failed(told))
+        with self._changed:
+            self._running.discard(job)
+            if not job.quick:
+                self._usual_seconds += 0.2 * (job.spent - self._usual_seconds)
+            self._changed.notify_all()
 
 
 def _stopping() -> ApiError:
