@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 BASE_STAMP := $(VENV)/.sama-base
 FULL_STAMP := $(VENV)/.sama-full
 PINS := pyproject.toml constraints.txt
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --jaxtyping-packages=sama_video,beartype.beartype
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --jaxtyping-packages=sama_video,beartype.beartype
 
 # Programs that some test wants, each with its Debian package; a test whose program is missing skips with the reason.
 SYSTEM_PROGRAMS := java:default-jre-headless chromium:chromium node:nodejs

@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Examples take as long as the shared cores let them; the same ones each time, so that a red run is repeatable.
     from hypothesis import settings
 
-    settings.register_profile("sama", deadline=None, derandomize=True, database=None)
+    settings.register_profile("sama", max_examples=50, deadline=None, derandomize=True, database=None)
     settings.load_profile("sama")
 
 

@@ -39,7 +39,7 @@ def drawn_subject() -> Subject:
 def box_of(thing: Thing) -> Box:
     masklet = thing.masklet
     assert masklet is not None
-    frame = masklet.visible_frames[0]
+    frame = max(masklet.visible_frames, key=lambda idx: masklet.mask(idx).sum())
     return Box(frame, xyxy=masklet.box(frame) or (0, 0, 1, 1))
 
 
@@ -188,12 +188,13 @@ def test_our_tracker_follows_drawn_objects_from_boxes() -> None:
     source = RecordInput(drawn_clips() / "records.jsonl")
     truth = source.load(next(iter(source.listed(Findings()))).locator)
     subject = drawn_subject()
-    # The nano is small and the clips are smaller still: what is asked here is that it follows, not how well.
+    # The clips are of 64 pixels, a quarter of what the nano learnt on.
     any_track = TrackSettings(least_agreement=0, least_stability=0, most_jumps=1, least_score=0)
     result = track_subject(subject, ModelFollower("nano", "cpu"), any_track, LOOSE)
     assert isinstance(result, Kept)
     found = tracked(subject, result.payload)
     pairs = [(truth.thing(name), thing) for name, thing in zip(result.payload["things"], found.things, strict=True)]
     overlaps = [track_iou(own.masklet, thing.masklet) for own, thing in pairs if own and own.masklet and thing.masklet]
-    assert max(overlaps) > 0.4
+    assert overlaps
+    assert min(overlaps) > 0.4
     assert result.payload["tracker"].startswith("nano@")

@@ -101,6 +101,7 @@ def test_parts_give_the_bytes_of_the_whole(sama: Any, data: Path, tmp_path: Path
     assert scored(sama, tmp_path / "parts") == expected
 
 
+@pytest.mark.slow
 def test_under_torchrun_each_process_takes_its_part(
     sama: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

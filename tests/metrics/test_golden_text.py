@@ -252,6 +252,7 @@ def test_caption_corpus(name, caption_scorer):
         assert corpus.items[metric] == pytest.approx(of_items, abs=tolerance), metric
 
 
+@pytest.mark.slow
 def test_several_references(caption_scorer):
     pairs = [
         CaptionPair(cut_text(case["cand"]), tuple(map(cut_text, case["refs"]))) for case in CAPTIONS["multi_reference"]

@@ -456,7 +456,7 @@ def store_sam2(state: Tensors, path: Path, converted: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["sam2.pt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sam2.safetensors", "sam2-folder"))]
+    "name", [pytest.param(name, marks=pytest.mark.slow) for name in ("sam2.pt", "sam2.safetensors", "sam2-folder")]
 )
 def test_original_decoder_travels_beside_the_tuned_one(
     name: str, sam2_state: Tensors, converted: dict[str, Path], tmp_path: Path

@@ -277,6 +277,7 @@ def test_who_stops_reading_stops_the_asking() -> None:
         assert model.ask(request("later")).text == "fine"
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_resumed_pays_nothing_twice(tmp_path: Path) -> None:
     def behave(number: int, body: dict[str, Any]) -> Behaviour:
         if number == 5:

@@ -103,6 +103,7 @@ def plan_of(tiny: Path, tmp_path: Path, *changes: str) -> Plan:
     return make_plan("lora-own-data", settings, tmp_path / "run", data_root=tmp_path, own_data=own)
 
 
+@pytest.mark.slow
 def test_the_plan_of_ones_own_clips(tiny: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny, tmp_path)
     assert list(plan.problems()) == []

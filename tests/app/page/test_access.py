@@ -110,8 +110,8 @@ def test_whole_story_with_keys_alone(page: Page, server: PageServer) -> None:
     keys.press("Enter")
     page.wait_frame(0)
     keys.press("g")
-    keys.press("ArrowRight")
-    keys.press("Shift+ArrowUp")
+    keys.press("ArrowDown")
+    keys.press("Shift+ArrowLeft")
     for _ in range(60):
         if page.page.evaluate("() => document.getElementById('stage') !== document.activeElement"):
             break
@@ -120,8 +120,8 @@ def test_whole_story_with_keys_alone(page: Page, server: PageServer) -> None:
         if page.page.locator(".object .run").count():
             break
         keys.press("Control+z")
-        keys.press("Shift+ArrowUp")
-        keys.press("ArrowRight")
+        keys.press("Shift+ArrowLeft")
+        keys.press("ArrowDown")
     page.wait_tracked("Object 1")
     keys.press("Escape")
     keys.press("Escape")

@@ -64,6 +64,7 @@ def sample(name: str, **fields: Any) -> Sample:
     return Sample(name, "v", "all", name, lambda: CLIP, "What is there?", **given)
 
 
+@pytest.mark.slow
 def test_checkpoint_answers_alike_each_time(checkpoint: Path) -> None:
     model = ModelChoice(f"hf:{checkpoint}?frames=2&max_tokens=6", {"device": "cpu"}).open()
     asked = [sample("q1"), sample("q2", ground=True), sample("q3")]
