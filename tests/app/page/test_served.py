@@ -138,7 +138,7 @@ def test_pictures_of_the_main_states(open_served: Callable[..., Page], tmp_path:
     keep("pointed-at")
     page.wait_tracked("Object 1")
     page.page.keyboard.press("Control+z")
-    for turn, question in enumerate(("What is this?", "Segment the orange circle.", "Where is the cyan triangle?")):
+    for turn, question in enumerate(("What is this?", "Segment the cyan triangle.", "Where is the orange circle?")):
         page.page.get_by_role("button", name=question, exact=True).click()
         page.page.keyboard.press("Enter")
         page.wait_answer(turn)
