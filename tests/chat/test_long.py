@@ -60,12 +60,14 @@ def test_following_an_object_through_thousands_of_frames_keeps_memory_flat(model
     clip, source = painted_clip(4000)
     chat = model.chat(clip, cache_bytes=budget)
     sizes: list[int] = []
+    square = np.zeros((clip.height, clip.width), dtype=bool)
+    square[4:40, 4:44] = True
 
     def progress(done: int, _: int) -> None:
         if done % 500 == 0:
             sizes.append(process.memory_info().rss)
 
-    chat.track([sama.Box(frame=2000, xyxy=(4, 4, 44, 40))], progress=progress)
+    chat.track([sama.Mask(frame=2000, mask=square)], progress=progress)
     assert chat.masklet("obj1").num_frames == 4000
     assert source.painted >= 4000
     assert chat.masks.tracker.cache.nbytes <= budget
