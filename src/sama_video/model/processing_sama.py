@@ -165,9 +165,10 @@ class SamaProcessor(ProcessorMixin):
 
     def vision_pixels(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tensor, "frames 3 side side"]:
         """Frames for the vision tower: resized bicubically without keeping the aspect, normalised (spec model 4.2)."""
-        planes = torch.from_numpy(resize_frames(frames, self.settings["image_side"])).permute(0, 3, 1, 2)
+        resized = resize_frames(frames, self.settings["image_side"]).astype(np.float32)
+        planes = torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous()
         mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
-        return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0).sub_(mean).div_(std)
+        return planes.div_(255.0).sub_(mean).div_(std)
 
     def segmenter_pixels(
         self, frames: UInt8[np.ndarray, "frames height width 3"]
