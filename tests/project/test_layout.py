@@ -1,10 +1,10 @@
 import ast
 import re
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import pytest
 from shared_folders import REPOSITORY
 
 import sama_video
@@ -27,7 +27,21 @@ ROOMS = {
 }
 TAGS = {"[SEG]", "<p>", "</p>", "<vp>", "</vp>", "<img>", "</img>", "<IMG_CONTEXT>", "<region>"}
 
-each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+
+def each_source(rule: Callable[[Path], None]) -> Callable[[], None]:
+    """One test of all sources, whose failure names every file that breaks the rule."""
+
+    def holds_everywhere() -> None:
+        broken = {}
+        for path in SOURCES:
+            try:
+                rule(path)
+            except AssertionError as error:
+                broken[path.relative_to(PACKAGE).as_posix()] = str(error).partition("\n")[0]
+        assert broken == {}
+
+    holds_everywhere.__name__ = rule.__name__
+    return holds_everywhere
 
 
 @cache
