@@ -61,7 +61,7 @@ def read_request(body: ChatRequest, state: ServerState) -> Asked:
     answers = [message for message in body.messages if isinstance(message, AssistantMessage)]
     turns = tuple(
         PastTurn(question.text, question.regions, answer_text(answer, limits), answer.grounding)
-        for question, answer in zip(questions, answers, strict=False)
+        for question, answer in zip(questions[:-1], answers, strict=True)
     )
     return Asked(_clip_id(questions, state), turns, questions[-1], body)
 
