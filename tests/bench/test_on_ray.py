@@ -11,13 +11,13 @@ import fake_bench
 import pytest
 from fake_bench import FakeSource, FakeTask
 
-from sama_video.bench.on_ray import _connect
 from sama_video.bench.runner import Job, run_job, run_shard
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder
 from sama_video.bench.task import TaskOptions
 from sama_video.errors import ConfigError, SamaError
+from sama_video.remote.cluster import join_cluster
 
 ray = pytest.importorskip("ray")
 
@@ -108,4 +108,4 @@ def test_a_refusal_of_a_worker_is_told_in_its_words(tmp_path: Path) -> None:
 
 def test_an_address_where_nobody_is_is_told_at_once() -> None:
     with pytest.raises(ConfigError, match=r"--ray 127.0.0.1:1: no cluster answers there \(ConnectionRefusedError"):
-        _connect(ray, "127.0.0.1:1")
+        join_cluster(ray, "127.0.0.1:1")

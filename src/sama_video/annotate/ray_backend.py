@@ -6,18 +6,16 @@ have given, in another order, so the ledger holds the same whatever the number o
 
 import logging
 import pickle
-import socket
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
 from sama_video.annotate.works import Job, Mapper, Work
-from sama_video.errors import ConfigError, MissingExtraError, SamaError
+from sama_video.errors import MissingExtraError, SamaError
+from sama_video.remote.cluster import join_cluster
 
 CHUNK: Final = 256
 """Subjects that are given to the cluster at a time: so many have their masklets in memory here."""
-
-_CONNECT_SECONDS: Final = 10
 
 
 class RayMapper(Mapper):
@@ -46,7 +44,7 @@ class RayMapper(Mapper):
 
     def __enter__(self) -> "RayMapper":
         if not self._ray.is_initialized():
-            _connect(self._ray, self.address)
+            join_cluster(self._ray, self.address)
             self._started = True
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = self._ray.data.DataContext.get_current()
@@ -95,17 +93,3 @@ def do_one(row: dict[str, Any]) -> dict[str, Any]:
     except SamaError as error:
         result = SamaError(str(error))
     return {"result": pickle.dumps((job.subject_id, result))}
-
-
-def _connect(ray: Any, address: str) -> None:
-    """Join a cluster, or start one; nobody at an address is found out in seconds, for which Ray takes minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        if colon and port.isdigit():
-            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError) as error:
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(
-            f"--ray {address}: no cluster answers there ({line}); start one, or use --ray local."
-        ) from error

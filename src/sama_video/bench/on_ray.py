@@ -4,7 +4,6 @@ Workers need the benchmark's files under the same path, and nothing of the run's
 again and goes on from what is stored.
 """
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, no_type_check
@@ -15,12 +14,11 @@ from sama_video.bench.runner import Job, Predictor, Report, progress_of
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import Question, RunFolder, RunInfo
 from sama_video.bench.task import Json, Prediction
-from sama_video.errors import ConfigError, MissingExtraError, SamaError
+from sama_video.errors import MissingExtraError, SamaError
+from sama_video.remote.cluster import join_cluster
 
 ATTEMPTS = 3
 """How often a piece is given to a worker before its deaths are told."""
-
-CONNECT_SECONDS = 10
 
 ANSWERS_AHEAD = 8
 """How many answers a worker may have ready before one of them is stored."""
@@ -69,7 +67,7 @@ def run_on_ray(job: Job, folder: RunFolder, shard: Shard, report: Report, *, add
         raise MissingExtraError("ray", "ray") from error
     started = not ray.is_initialized()
     if started:
-        _connect(ray, address)
+        join_cluster(ray, address)
     try:
         count = workers if workers > 1 else _one_each(ray)
         pieces = [Piece(shard.piece(index, count)) for index in range(count)]
@@ -180,20 +178,3 @@ def _resources(ray: Any, count: int) -> dict[str, float | int]:
 def _machines(ray: Any) -> list[Mapping[str, float]]:
     alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
     return [resources for resources in alive if resources.get("CPU", 0) >= 1]
-
-
-def _connect(ray: Any, address: str) -> None:
-    try:
-        _knock(address)
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"--ray {address}: no cluster answers there ({one_line(error)}); start one, or use --ray local."
-        ) from error
-
-
-def _knock(address: str) -> None:
-    """Find out in seconds that nobody is at an address; Ray itself would try for a quarter of an hour."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()

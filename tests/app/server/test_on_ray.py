@@ -148,7 +148,7 @@ def test_deleting_a_clip_reaches_the_replicas(client: TestClient, clip_id: str) 
 
 
 def test_an_address_where_nobody_is_is_told_at_once() -> None:
-    from sama_video.app.server.on_ray import _connect
+    from sama_video.remote.cluster import join_cluster
 
     with pytest.raises(ConfigError, match=r"--ray 127.0.0.1:1: no cluster answers there \(ConnectionRefusedError"):
-        _connect(ray, "127.0.0.1:1")
+        join_cluster(ray, "127.0.0.1:1")

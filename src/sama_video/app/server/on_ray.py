@@ -8,7 +8,6 @@ not have it.
 import asyncio
 import hashlib
 import math
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ from sama_video.app.server.problems import ApiError
 from sama_video.app.server.replica import Done, NeedsClip, Replica, Task
 from sama_video.app.server.settings import Limits, ServerSettings
 from sama_video.app.server.state import Desk, ModelTold
-from sama_video.errors import ConfigError, MissingExtraError
+from sama_video.errors import MissingExtraError
+from sama_video.remote.cluster import join_cluster
 
 APPLICATION = "sama-video"
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
-CONNECT_SECONDS = 10
 QUICK_BESIDE = 16
 """Quick jobs that a replica takes beside its answers."""
 
@@ -71,7 +70,7 @@ def start_replicas(
     except ImportError as error:
         raise MissingExtraError("ray[serve]", "ray") from error
     if not ray.is_initialized():
-        _connect(ray, address)
+        join_cluster(ray, address)
     count = replicas or _one_each(ray)
     serve.start(proxy_location="Disabled")
     router: Any = ROUTER  # which Ray loads by its name
@@ -262,18 +261,6 @@ def _lost() -> ApiError:
         503, "the machine that worked at this was lost; send it again.", code="replica_lost",
         headers={"Retry-After": "5"},
     )  # fmt: skip
-
-
-def _connect(ray: Any, address: str) -> None:
-    try:
-        host, colon, port = address.removeprefix("ray://").rpartition(":")
-        if colon and port.isdigit():  # Ray itself would try for a quarter of an hour
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"--ray {address}: no cluster answers there ({type(error).__name__}); start one, or use --ray local."
-        ) from error
 
 
 def _one_each(ray: Any) -> int:
