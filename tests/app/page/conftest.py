@@ -6,7 +6,9 @@ from page_driver import Page, open_browser
 from page_server import PageServer
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: while Playwright runs, this thread counts as one with a running event loop, which other
+# libraries refuse to block.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with open_browser() as opened:
         yield opened
