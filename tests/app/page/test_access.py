@@ -201,6 +201,28 @@ def test_nothing_is_cut_off(open_page: Callable[..., Page], width: int) -> None:
     assert hidden == []
 
 
+SHARE_SEEN = """(element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    const end = element.closest(".talk") ? document.getElementById("ask").getBoundingClientRect().top : innerHeight;
+    return Math.max(0, Math.min(bottom, end) - Math.max(top, 0)) / (bottom - top);
+}"""
+
+
+def test_on_a_phone_the_newest_answer_is_in_sight_and_its_phrase_brings_the_picture_back(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page()
+    page.page.set_viewport_size({"width": 360, "height": 640})
+    page.open_demo()
+    assert page.page.locator("#stage").evaluate(SHARE_SEEN) == 1
+    for turn in range(3):
+        page.ask("Segment the orange circle.")
+        assert page.page.locator(".turn .answer").nth(turn).evaluate(SHARE_SEEN) == 1
+    assert page.page.locator("#stage").evaluate(SHARE_SEEN) < 1
+    page.page.locator(".turn .phrase").last.click()
+    assert page.page.locator("#stage").evaluate(SHARE_SEEN) == 1
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(scheme, color_scheme=scheme)

@@ -166,7 +166,9 @@ def test_stopped_answer_is_not_part_of_the_conversation(demo: Page, server: Page
     server.behaviour = Behaviour(pause_seconds=0.2)
     demo.ask("First?", wait=False)
     demo.page.wait_for_function("() => document.querySelector('.answer')?.textContent.includes('red')")
-    demo.page.get_by_role("button", name="Stop").click()
+    stop = demo.page.get_by_role("button", name="Stop")
+    assert stop.inner_text() == "Stop"
+    stop.click()
     demo.page.get_by_text("not part of the conversation").wait_for()
     server.behaviour = Behaviour()
     demo.ask("Second?")

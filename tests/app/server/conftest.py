@@ -43,6 +43,10 @@ class Puppet(ChatSession):
         self.stage, self.clip = stage, clip
         self.sampling = Sampling()
 
+    @property
+    def objects(self) -> Any:
+        return {}
+
     def steps(
         self,
         question: str,

@@ -68,7 +68,7 @@ def test_answer_cut_at_the_token_limit_says_so(server: Any, video: bytes) -> Non
     ("change", "told"),
     [
         ({"model": "gpt-4o"}, "not served here"),
-        ({"n": 2}, "n: "),
+        ({"n": 2}, "n is 2"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"stop": ["x"]}, "stop"),
         ({"grond": True}, "grond"),

@@ -1,5 +1,6 @@
 """Two replicas on a cluster of this machine, behind the same doors."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     # Folders of their own, as machines that share nothing have.
     settings = ServerSettings(tmp_path_factory.mktemp("theirs"), allowed_hosts=("testserver",), cache_bytes=256 << 20)
-    yield start_replicas(settings, "nano", {"device": "cpu"}, address="auto", replicas=2)
+
+    async def started() -> Any:  # as from a notebook, whose thread has a running loop
+        return start_replicas(settings, "nano", {"device": "cpu"}, address="auto", replicas=2)
+
+    yield asyncio.run(started())
     from ray import serve
 
     serve.shutdown()

@@ -28,7 +28,7 @@ from sama_video.video.writer import write_video
         (["--api-key", "/nowhere/keys"], "--api-key"),
         (["--port", "70000"], "70000"),
         (["--allow-fetch", "http://x/"], "no host"),
-        (["--devices", "cpu,cpu"], "twice"),
+        (["--devices", "cuda:0,cpu,cuda:0"], "twice"),
         (["--devices", "gpu"], "no device"),
         (["--max-upload", "much"], "no size"),
         (["--max-turns", "0"], "0"),

@@ -16,7 +16,7 @@ from sama_video.app.server.probe import check
 from sama_video.app.server.run import bind
 from sama_video.app.server.settings import Limits, ServerSettings
 from sama_video.regions.masklet import Masklet
-from sama_video.regions.rle import decode
+from sama_video.regions.rle import decode, iou
 from sama_video.video.bundled import DEMO_CLIP
 from sama_video.video.reader import open_video
 from sama_video.video.writer import write_video
@@ -91,7 +91,13 @@ def test_two_turns_as_openai_s_client_holds_them(served: tuple[openai.OpenAI, An
     assert "circle" in "".join(texts)
     [told] = [delta["grounding"] for delta in deltas if delta.get("grounding")]
     assert told["masklets"][0]["object"] == told["objects"][0]["id"] == "obj2"
-    assert any(chunk.model_dump().get("progress") for chunk in chunks)
+    extras = [chunk.model_dump() for chunk in chunks]
+    first_progress = next(place for place, extra in enumerate(extras) if extra.get("progress"))
+    [seen] = [place for place, extra in enumerate(extras) if extra.get("sightings")]
+    assert seen < first_progress  # a mask comes before the tracking of its object
+    assert {row["object"] for row in extras[seen]["sightings"]} == {"obj2"}
+    rows = told["masklets"][0]["frames"]
+    assert all(iou(rows[row["frame"]]["mask"], row["mask"]) > 0.5 for row in extras[seen]["sightings"])
     usage = chunks[-1].usage
     assert usage is not None
     assert usage.prompt_tokens_details is not None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_model import moving_squares, tiny_model
 
-from sama_video.app.server.jobs import Emit
+from sama_video.app.server.jobs import Emit, Topic
 from sama_video.app.server.metrics import Metrics
 from sama_video.app.server.problems import ApiError
 from sama_video.app.server.worker import Workers
@@ -97,7 +97,7 @@ def test_answers_are_those_made_alone(alone: dict[str, str], together: int) -> N
         tasks = []
         for question in QUESTIONS:
             steps = answering(question, log, gate if question == QUESTIONS[0] else None)
-            tasks.append(asyncio.create_task(all_of(workers.submit(question, question, steps=steps))))
+            tasks.append(asyncio.create_task(all_of(workers.submit(question, Topic(question, "clip"), steps=steps))))
             await asyncio.sleep(0)
         while workers.busy != (3, 1):
             await asyncio.sleep(0.01)
@@ -120,10 +120,14 @@ def test_text_of_a_newcomer_comes_between_two_masks(alone: dict[str, str]) -> No
     masks = threading.Event()
 
     async def test(workers: Workers[str]) -> list[list[object]]:
-        first = asyncio.create_task(all_of(workers.submit("a", "a", steps=answering(QUESTIONS[0], log, None, masks))))
+        first = asyncio.create_task(
+            all_of(workers.submit("a", Topic("a", "clip"), steps=answering(QUESTIONS[0], log, None, masks)))
+        )
         while (QUESTIONS[0], "text") not in log:
             await asyncio.sleep(0.01)
-        newcomer = asyncio.create_task(all_of(workers.submit("b", "b", steps=answering(QUESTIONS[1], log))))
+        newcomer = asyncio.create_task(
+            all_of(workers.submit("b", Topic("b", "clip"), steps=answering(QUESTIONS[1], log)))
+        )
         await asyncio.sleep(0.05)
         masks.set()
         return list(await asyncio.gather(first, newcomer))
@@ -137,8 +141,11 @@ def test_one_that_goes_away_leaves_the_others_as_they_were(alone: dict[str, str]
     gate = threading.Event()
 
     async def test(workers: Workers[str]) -> list[list[object]]:
-        kept = [asyncio.create_task(all_of(workers.submit(q, q, steps=answering(q, log, gate)))) for q in QUESTIONS[:2]]
-        leaving = workers.submit("x", "x", steps=answering(QUESTIONS[2], log))
+        kept = [
+            asyncio.create_task(all_of(workers.submit(q, Topic(q, "clip"), steps=answering(q, log, gate))))
+            for q in QUESTIONS[:2]
+        ]
+        leaving = workers.submit("x", Topic("x", "clip"), steps=answering(QUESTIONS[2], log))
         waiting = asyncio.create_task(anext(leaving))
         while sum(workers.busy) != 3:
             await asyncio.sleep(0.01)
@@ -166,7 +173,7 @@ def test_who_goes_away_ends_even_the_reading_of_a_question(monkeypatch: pytest.M
         yield from (step for step in chats[0].steps("What is here?") if isinstance(step, Unread | TextOver))
 
     async def test(workers: Workers[str]) -> None:
-        leaving = workers.submit("a", "a", steps=steps)
+        leaving = workers.submit("a", Topic("a", "clip"), steps=steps)
         waiting = asyncio.create_task(anext(leaving))
         await asyncio.to_thread(begun.wait)
         waiting.cancel()
@@ -190,7 +197,10 @@ def test_a_device_that_fails_while_reading_tells_everybody(monkeypatch: pytest.M
     monkeypatch.setattr("sama_video.model.joint_reading.JointReader.read", fail)
 
     async def test(workers: Workers[str]) -> list[object]:
-        tasks = [asyncio.create_task(all_of(workers.submit(q, q, steps=answering(q, log, gate)))) for q in QUESTIONS]
+        tasks = [
+            asyncio.create_task(all_of(workers.submit(q, Topic(q, "clip"), steps=answering(q, log, gate))))
+            for q in QUESTIONS
+        ]
         await asyncio.sleep(0.05)
         gate.set()
         return list(await asyncio.gather(*tasks, return_exceptions=True))

@@ -47,10 +47,11 @@ def parse_hosts(text: str) -> str:
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """Read a list of devices, such as `cuda:0,cuda:1`."""
+    """Read a list of devices, such as `cuda:0,cuda:1`; the CPU may be named again, for as many models on it."""
     devices = tuple(parse_device(one.strip()) for one in text.split(","))
-    if len(set(devices)) != len(devices):
-        raise ValueError(f"{text!r} names a device twice; name each once")
+    cards = [device for device in devices if device != "cpu"]
+    if len(set(cards)) != len(cards):
+        raise ValueError(f"{text!r} names a device twice; name each once, other than cpu")
     return devices
 
 
@@ -98,7 +99,10 @@ def limit_options(function: Any) -> Any:
     "--allow-fetch", "fetch_hosts", multiple=True, callback=checked(parse_hosts), metavar="HOST",
     help="A host that videos may be fetched from; may be repeated.",
 )  # fmt: skip
-@click.option("--devices", callback=checked(parse_devices), metavar="LIST", help="Devices, such as cuda:0,cuda:1.")
+@click.option(
+    "--devices", callback=checked(parse_devices), metavar="LIST",
+    help="Devices, such as cuda:0,cuda:1 or cpu,cpu; a model on each.",
+)  # fmt: skip
 @click.option("--ray", metavar="ADDRESS", help="Answer on a Ray cluster: local, auto, or its address.")
 @click.option(
     "--replicas", type=click.IntRange(min=1), help="Models on the cluster; one a GPU or a machine by default."
@@ -166,6 +170,7 @@ def run(settings: "ServerSettings", options: ModelOptions, devices: tuple[str, .
     from sama_video.app.server.run import bind, serve
 
     with bind(settings.host, settings.port) as listener:
+        share_cores(devices.count("cpu"))
         models = [load_on(options, device) for device in devices]
 
         def announce(url: str) -> None:
@@ -196,6 +201,14 @@ def run_on_ray(
             elsewhere=lambda store, metrics: (Replicas(cluster, settings.limits, store, metrics), cluster.told),
         )
         serve(app, listener, announce)
+
+
+def share_cores(models: int) -> None:
+    """Let several models on the CPU have a part of its cores each, where one would take all."""
+    if models > 1:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // models))
 
 
 def load_on(options: ModelOptions, device: str) -> "LoadedModel":

@@ -10,6 +10,7 @@ from sama_video.app.server.chat_wire import ChatRequest
 from sama_video.app.server.jobs import Emit
 from sama_video.app.server.metrics import Metrics
 from sama_video.app.server.state import Desk
+from sama_video.app.server.wire import told_rle
 from sama_video.chat.answer import Answer, AnswerReady, TextDelta
 from sama_video.chat.grounding import grounding_json
 from sama_video.chat.masks import Progress as ToldProgress
@@ -23,6 +24,13 @@ class Progress:
 
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class Sighted:
+    """Masks of new objects on the frames where they were pointed at or found, before they are followed to others."""
+
+    sightings: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -92,11 +100,14 @@ def sampling_of(request: ChatRequest, usual: Sampling, most: int) -> Sampling:
 
 def answer_to(asked: Asked, session: ChatSession, emit: Emit) -> Iterator[Unread | TextOver]:
     """Ask a session that stands where the request's past turns end."""
+    request, question, known = asked.request, asked.question, set(session.objects)
 
     def progress(done: int, total: int) -> None:
+        found = [] if request.masklets == "none" else first_masks(session, known)
+        if found:
+            emit(Sighted(found))
         emit(Progress(done, total))
 
-    request, question = asked.request, asked.question
     span = None if request.span is None else (request.span[0], request.span[1])
     steps = session.steps(question.text, question.regions, ground=request.ground, span=span, progress=progress)
     with closing(steps):  # type: ignore[type-var]
@@ -107,6 +118,18 @@ def answer_to(asked: Asked, session: ChatSession, emit: Emit) -> Iterator[Unread
                 emit(_finished(step.answer, session, request, progress))
             elif isinstance(step, TextDelta):
                 emit(step)
+
+
+def first_masks(session: ChatSession, known: set[str]) -> list[dict[str, Any]]:
+    """The masks of objects that are new by now, which are known from then on."""
+    found = [one for object_id, one in session.objects.items() if object_id not in known]
+    known.update(one.object_id for one in found)
+    return [
+        {"object": one.object_id, "frame": frame_idx, "mask": told_rle(sighting.mask)}
+        for one in found
+        for frame_idx, sighting in sorted(one.sightings.items())
+        if sighting.mask is not None
+    ]
 
 
 def _finished(answer: Answer, session: ChatSession, request: ChatRequest, progress: ToldProgress) -> Finished:

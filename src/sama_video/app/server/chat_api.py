@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sama_video.app.server.answering import AnswerJob, Finished, Progress
+from sama_video.app.server.answering import AnswerJob, Finished, Progress, Sighted
 from sama_video.app.server.chat_reading import read_request
 from sama_video.app.server.chat_wire import ChatCompletion, ChatRequest
 from sama_video.app.server.connection import STREAM_TYPE, caller_of, event_stream, first_of, while_connected
@@ -35,7 +35,8 @@ ANY_MODEL = "default"
 async def complete(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer the last message of a conversation about one video.
 
-    With `"stream": true` server-sent events: text deltas, progress of tracking, one delta with `grounding`, the end.
+    With `"stream": true` server-sent events: text deltas, the first masks of new objects as `sightings`, progress of
+    their tracking, one delta with `grounding`, the end.
     """
     since = time.monotonic()
     check_model(body.model, state)
@@ -105,6 +106,8 @@ class Chunks:
                 return [*begin, self._chunk({"content": text})]
             case Progress(done=done, total=total):
                 return [*begin, self._chunk({}) | {"progress": {"done": done, "total": total}}]
+            case Sighted(sightings=sightings):
+                return [*begin, self._chunk({}) | {"sightings": sightings}]
             case Finished():
                 return [*begin, *self._end(event)]
         return begin

@@ -1,23 +1,12 @@
 """Conversations that the server remembers, so that a caller who sends all of one gets its next turn at a turn's cost.
 
-What is remembered is a cache: forgetting costs time, because a caller's `grounding` brings a turn back.
-
-When two turns are one. A caller's turn is one that we know if its question, its regions (moments in seconds as frames)
-and its content are equal, and its `grounding`
-
-- is absent: content alone is trusted to mean the answer that we gave. Where several known turns fit, one that we or a
-  caller grounded comes before plain text;
-- or is one by which a caller knows the turn: as a reply of ours brought it, or as some caller sent it before. Order of
-  keys and spelling of numbers do not count; anything else does, so an edited mask makes another turn.
-
-What was asked of the model beside the question (`ground`, `span`, temperature) is no part of it.
+What is remembered is a cache: forgetting costs time, because a caller's `grounding` brings a turn back. `same_turns`
+tells when a caller's turn is one that is known.
 
 Memory. A conversation holds its cache, its objects and its words; those about one clip under one key also share what
 was encoded of the clip. The least recently used is dropped until all fit the budget, conversations before their clip.
 """
 
-import hashlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -25,15 +14,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
+from sama_video.app.server.remembered import Entry, Room, SharedFeatures
+from sama_video.app.server.same_turns import first_link, link_of, link_of_answered
 from sama_video.chat.grounding import grounding_digest
 from sama_video.chat.loading import DEFAULT_CACHE_BYTES, LoadedModel
 from sama_video.chat.replay import PastTurn, replay
 from sama_video.chat.session import ChatSession
-from sama_video.chat.standing import Standing
-from sama_video.dialogue.markup import RegionTag, clean_question, split_question
-from sama_video.dialogue.turns import Dialogue, Turn
-from sama_video.model.features import FeatureCache, FrameFeatures
-from sama_video.regions.shapes import ObjectRef, Region, at_frame, region_to_json
 from sama_video.video.clip import Clip
 
 __all__ = ["ConversationStats", "Conversations", "Lease", "PastTurn"]
@@ -75,85 +61,10 @@ class ConversationStats:
     bytes: int = 0
 
 
-class SharedFeatures(FeatureCache):
-    """A feature cache that several threads may use."""
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes)
-        self._lock = threading.RLock()
-
-    def get(self, frame_idx: int) -> FrameFeatures | None:
-        """One frame's features, or None."""
-        with self._lock:
-            return super().get(frame_idx)
-
-    def put(self, frame_idx: int, features: FrameFeatures) -> None:
-        """Keep a frame's features."""
-        with self._lock:
-            super().put(frame_idx, features)
-
-    def clear(self) -> None:
-        """Drop everything kept."""
-        with self._lock:
-            super().clear()
-
-
-@dataclass(eq=False)
-class _Room:
-    """One key's conversations about one clip under one set of options.
-
-    Attributes:
-        first: A session in which nothing is ever said; the others share its frames.
-    """
-
-    scope: bytes
-    clip_id: str
-    first: ChatSession
-    size: int = 0
-    members: int = 0
-
-
-@dataclass(eq=False)
-class _Entry:
-    """One remembered conversation.
-
-    Attributes:
-        chain: By number of turns, a hash of all that was said until then.
-        standing: Where it stood when it was handed out or last replayed a turn; others may go on from there.
-    """
-
-    room: _Room
-    session: ChatSession
-    chain: list[bytes]
-    standing: Standing
-    in_use: bool = True
-    size: int = 0
-
-    def knows(self, digests: Sequence[str | None]) -> bool:
-        """Whether these groundings are of its turns."""
-        told = self.session.marks.told
-        return all(
-            digest is None or digest in told.get(count, frozenset()) for count, digest in enumerate(digests, start=1)
-        )
-
-    def num_grounded(self, num_turns: int) -> int:
-        """How many of its first turns brought masks."""
-        return sum(bool(self.session.marks.told.get(count)) for count in range(1, num_turns + 1))
-
-    def standing_after(self, num_turns: int) -> Standing | None:
-        """Where it stood then, from values alone; `None` if that is not remembered."""
-        standing, before = self.standing, self.session.marks.before
-        if num_turns == len(standing.turns):
-            return standing
-        if num_turns not in before:
-            return None
-        return Standing(standing.turns[:num_turns], Dialogue(standing.dialogue.turns[:num_turns]), before[num_turns])
-
-
 class Lease:
     """A session that stands where a request's past turns end; the caller's alone until the `with` block ends."""
 
-    def __init__(self, owner: "Conversations", entry: _Entry) -> None:
+    def __init__(self, owner: "Conversations", entry: Entry) -> None:
         self._owner = owner
         self._entry = entry
 
@@ -178,9 +89,9 @@ class Conversations:
         self.byte_budget = byte_budget
         self._identity = [model.name, model.revision, model.protocol]
         self._lock = threading.RLock()
-        self._rooms: dict[bytes, _Room] = {}
-        self._by_chain: dict[bytes, dict[_Entry, None]] = {}
-        self._recent: OrderedDict[_Room | _Entry, None] = OrderedDict()
+        self._rooms: dict[bytes, Room] = {}
+        self._by_chain: dict[bytes, dict[Entry, None]] = {}
+        self._recent: OrderedDict[Room | Entry, None] = OrderedDict()
         self._bytes = 0
         self._stats = ConversationStats()
 
@@ -196,10 +107,10 @@ class Conversations:
         Raises:
             SamaError: A turn contradicts itself, the clip or the turns before it.
         """
-        scope = _hash(b"", [*self._identity, key, clip_id, sorted(options.items())])
+        scope = first_link([*self._identity, key, clip_id, sorted(options.items())])
         chain = [scope]
         for turn in turns:
-            chain.append(_hash(chain[-1], _said(turn.question, _moments(turn.regions, clip), turn.content)))
+            chain.append(link_of(chain[-1], turn, clip))
         digests = [None if turn.grounding is None else grounding_digest(turn.grounding) for turn in turns]
         entry, num_known = self._stand(scope, clip_id, clip, chain, digests, options)
         try:
@@ -215,7 +126,7 @@ class Conversations:
         """Drop every conversation about a clip that is not in use, and what was encoded of it."""
         with self._lock:
             for kept in list(self._recent):
-                if isinstance(kept, _Entry) and kept.room.clip_id == clip_id and not kept.in_use:
+                if isinstance(kept, Entry) and kept.room.clip_id == clip_id and not kept.in_use:
                     self._drop(kept)
             for room in [room for room in self._rooms.values() if room.clip_id == clip_id and not room.members]:
                 self._drop(room)
@@ -223,7 +134,7 @@ class Conversations:
     def stats(self) -> ConversationStats:
         """The figures now."""
         with self._lock:
-            entries = [kept for kept in self._recent if isinstance(kept, _Entry)]
+            entries = [kept for kept in self._recent if isinstance(kept, Entry)]
             return replace(
                 self._stats,
                 conversations=len(entries),
@@ -242,7 +153,7 @@ class Conversations:
         chain: Sequence[bytes],
         digests: Sequence[str | None],
         options: dict[str, Any],
-    ) -> tuple[_Entry, int]:
+    ) -> tuple[Entry, int]:
         """An entry in our hands that stands after the longest known beginning, and how many turns that is."""
         with self._lock:
             room = self._room(scope, clip_id, clip, options)
@@ -252,7 +163,7 @@ class Conversations:
                 source.in_use, source.standing = True, source.session.standing()
                 return source, num_known
             session = room.first.another()
-            entry = _Entry(room, session, list(chain[: num_known + 1]), session.standing())
+            entry = Entry(room, session, list(chain[: num_known + 1]), session.standing())
             self._keep(entry)
             is_free = source is not None and not source.in_use
             if source is not None:
@@ -262,7 +173,7 @@ class Conversations:
             self._fork(source, entry, num_known, is_free=is_free)
         return entry, num_known
 
-    def _find(self, chain: Sequence[bytes], digests: Sequence[str | None]) -> tuple[_Entry | None, int]:
+    def _find(self, chain: Sequence[bytes], digests: Sequence[str | None]) -> tuple[Entry | None, int]:
         """Whoever knows most of these turns; among equals the one that is cheapest to go on from."""
         for num_turns in range(len(chain) - 1, 0, -1):
             fitting = [
@@ -271,10 +182,10 @@ class Conversations:
                 if entry.knows(digests[:num_turns]) and entry.standing_after(num_turns) is not None
             ]
             if fitting:
-                return max(fitting, key=lambda entry: _worth(entry, num_turns)), num_turns
+                return max(fitting, key=lambda entry: entry.worth(num_turns)), num_turns
         return None, 0
 
-    def _fork(self, source: _Entry, entry: _Entry, num_turns: int, *, is_free: bool) -> None:
+    def _fork(self, source: Entry, entry: Entry, num_turns: int, *, is_free: bool) -> None:
         """Let a new session go on from where another stood, with its cache if nobody else uses it."""
         try:
             standing = source.standing_after(num_turns)
@@ -308,21 +219,21 @@ class Conversations:
 
     # keeping
 
-    def _room(self, scope: bytes, clip_id: str, clip: Clip, options: dict[str, Any]) -> _Room:
+    def _room(self, scope: bytes, clip_id: str, clip: Clip, options: dict[str, Any]) -> Room:
         if scope not in self._rooms:
             first = self.model.chat(clip, **options)
             first.masks.tracker.cache = SharedFeatures(min(DEFAULT_CACHE_BYTES, self.byte_budget // FEATURES_SHARE))
-            self._rooms[scope] = _Room(scope, clip_id, first)
+            self._rooms[scope] = Room(scope, clip_id, first)
         self._recent[self._rooms[scope]] = None
         return self._rooms[scope]
 
-    def _keep(self, entry: _Entry) -> None:
+    def _keep(self, entry: Entry) -> None:
         entry.room.members += 1
         self._recent[entry] = None
         for link in entry.chain[1:]:
             self._by_chain.setdefault(link, {})[entry] = None
 
-    def _extend(self, entry: _Entry, links: Iterable[bytes]) -> None:
+    def _extend(self, entry: Entry, links: Iterable[bytes]) -> None:
         """Others may from now on go on from where the entry stands."""
         standing = entry.session.standing()
         with self._lock:
@@ -331,14 +242,14 @@ class Conversations:
                 self._by_chain.setdefault(link, {})[entry] = None
             entry.standing = standing
 
-    def _take_back(self, entry: _Entry) -> None:
+    def _take_back(self, entry: Entry) -> None:
         """The end of a lease: remember what was said, and make room."""
         session = entry.session
         usable = session.is_idle
         if usable:
             links: list[bytes] = []
             for turn in session.dialogue.turns[len(entry.chain) - 1 :]:
-                links.append(_hash((links or entry.chain)[-1], _said(turn.question, _regions_of(turn), turn.text)))
+                links.append(link_of_answered((links or entry.chain)[-1], turn))
             self._extend(entry, links)
         own, shared = session.nbytes, session.shared_nbytes + ROOM_BYTES
         with self._lock:
@@ -353,17 +264,17 @@ class Conversations:
 
     def _make_room(self) -> None:
         while self._bytes > self.byte_budget:
-            oldest = next((kept for kept in self._recent if _is_idle(kept)), None)
+            oldest = next((kept for kept in self._recent if kept.is_idle), None)
             if oldest is None:
                 return
-            if isinstance(oldest, _Entry):
+            if isinstance(oldest, Entry):
                 self._stats = replace(self._stats, evictions=self._stats.evictions + 1)
             self._drop(oldest)
 
-    def _drop(self, kept: _Room | _Entry) -> None:
+    def _drop(self, kept: Room | Entry) -> None:
         del self._recent[kept]
         self._bytes -= kept.size
-        if isinstance(kept, _Room):
+        if isinstance(kept, Room):
             kept.first.close()
             del self._rooms[kept.scope]
             return
@@ -375,37 +286,3 @@ class Conversations:
             entries.pop(kept, None)
             if not entries:
                 del self._by_chain[link]
-
-
-def _worth(entry: _Entry, num_turns: int) -> tuple[int, bool, bool]:
-    """How good an entry is to go on from: with masks, not in use, standing just there."""
-    return entry.num_grounded(num_turns), not entry.in_use, len(entry.chain) == num_turns + 1
-
-
-def _is_idle(kept: _Room | _Entry) -> bool:
-    return not kept.members if isinstance(kept, _Room) else not kept.in_use
-
-
-def _said(question: str, regions: Iterable[Region], content: str) -> list[object]:
-    return [question, [region_to_json(region) for region in regions], content]
-
-
-def _moments(regions: Iterable[Region], clip: Clip) -> list[Region]:
-    """Regions with their moments as frames."""
-    return [
-        region
-        if isinstance(region, ObjectRef) or region.seconds is None
-        else at_frame(region, clip.index_at(region.seconds))
-        for region in regions
-    ]
-
-
-def _regions_of(turn: Turn) -> list[Region]:
-    """The regions that were given with a question: those of its `<region>` tags, not those of `<objN>`."""
-    pieces = split_question(clean_question(turn.question, line_break=" "))
-    tags = [piece for piece in pieces if not isinstance(piece, str)]
-    return [prompt.region for prompt, tag in zip(turn.regions, tags, strict=True) if isinstance(tag, RegionTag)]
-
-
-def _hash(before: bytes, said: object) -> bytes:
-    return hashlib.sha256(before + json.dumps(said, sort_keys=True).encode()).digest()

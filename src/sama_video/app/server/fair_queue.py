@@ -1,7 +1,7 @@
 """A bounded queue that takes clients in turn, so that one with many requests does not keep the others waiting."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -51,16 +51,19 @@ class FairQueue(Generic[Item]):
         self._length += 1
         return leaving
 
-    def take(self, worker: int, *, only: Callable[[Item], bool] | None = None) -> Item | None:
+    def take(
+        self, worker: int, *, only: Callable[[Item], bool] | None = None, idle: Collection[int] = ()
+    ) -> Item | None:
         """The next for a worker: of the clients in turn, first one whose home it is, else one of another worker.
 
         Args:
+            idle: Workers from whom nothing is taken away, since they have nothing else to do.
             only: Take the next for whom this is home, if it is of this kind; none otherwise, so that nobody overtakes.
         """
         for wanted in (worker, None) if only is None else (worker,):
             for client, line in self._lines.items():
                 for place, waiting in enumerate(line):
-                    if wanted is None or waiting.home == wanted:
+                    if waiting.home == worker or (wanted is None and waiting.home not in idle):
                         if only is not None and not only(waiting.item):
                             return None
                         del line[place]

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -28,12 +28,17 @@ class Topic:
     """What a job is about; whoever did one job of a topic remembers what the next one needs.
 
     Attributes:
-        opening: What tells a conversation from others about the clip; devices of one machine do not ask.
+        opening: What tells a conversation from others about the clip; empty for jobs about the clip alone.
     """
 
     holder: str
     clip_id: str
-    opening: str = field(default="", compare=False)
+    opening: str = ""
+
+    @property
+    def about_clip(self) -> "Topic":
+        """The clip alone."""
+        return Topic(self.holder, self.clip_id)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Job(Generic[Desk]):
 
     run: Run[Desk] | None
     steps: Steps[Desk] | None
-    topic: Hashable
+    topic: Topic
     quick: bool
     seconds: float | int
     loop: asyncio.AbstractEventLoop

@@ -21,11 +21,12 @@ from sama_video.app.server import chat_api, exports_api, files_api, masks_api, s
 from sama_video.app.server.conversations import Conversations
 from sama_video.app.server.fetch import Fetcher
 from sama_video.app.server.files import ClipStore
+from sama_video.app.server.form_errors import validation_problem
 from sama_video.app.server.gate import Gate
 from sama_video.app.server.metrics import Metrics
 from sama_video.app.server.page_api import page_router
 from sama_video.app.server.probe import ProbeLimits
-from sama_video.app.server.problems import ApiError, GoneError, as_api_error, as_response, validation_problem
+from sama_video.app.server.problems import ApiError, GoneError, as_api_error, as_response
 from sama_video.app.server.settings import Limits, ServerSettings
 from sama_video.app.server.state import ConversationSource, Desk, Devices, LocalDevices, ModelTold, ServerState
 from sama_video.app.server.wire import ErrorDocument
@@ -36,6 +37,15 @@ from sama_video.model.interruption import asking_between_layers
 SWEEP_SECONDS = 600.0
 HEAVY_AT_ONCE = 2
 TITLE = "sama-video"
+TOLD = """Talk with a video about the things in it.
+
+Upload a video (`POST /v1/files`), then ask about it (`POST /v1/chat/completions`) as with OpenAI's API: the whole
+conversation each time, `<region>` in a question for each region part of its message. The answer's `grounding` binds its
+phrases to objects and their masks; send it back with the message, and the objects stay known by their names.
+
+Coordinates are pixels of the video as a player shows it, from the top left; frames count from 0; masks are COCO run
+lengths. Mistakes come as OpenAI's errors, with a line that says what to do.
+"""
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorDocument, "description": told}
     for status, told in {
@@ -102,7 +112,7 @@ def create_app(
 def openapi_document(app: FastAPI, settings: ServerSettings) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=__doc__, routes=app.routes)
+        document = get_openapi(title=app.title, version=app.version, description=TOLD, routes=app.routes)
         for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)

@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,7 @@ class Cluster:
 def start_replicas(
     settings: ServerSettings, model: str, load_arguments: Mapping[str, Any], *, address: str, replicas: int | None
 ) -> Cluster:
-    """Start replicas on a cluster, and wait until they are ready.
+    """Start replicas on a cluster, and wait until they are ready; also where an event loop runs, as in a notebook.
 
     Args:
         address: Of the cluster; `local` starts one on this machine, `auto` finds the one that is running.
@@ -84,7 +85,9 @@ def start_replicas(
     )
     deployed = deployment(Replica).bind(settings, model, dict(load_arguments))
     handle = serve.run(deployed, name=APPLICATION, route_prefix=None)
-    return Cluster(handle, count, handle.told.remote().result())
+    with ThreadPoolExecutor(1) as apart:  # Ray Serve waits for no result on the thread of an event loop
+        told = apart.submit(lambda: handle.told.remote().result()).result()
+    return Cluster(handle, count, told)
 
 
 def stop_replicas() -> None:

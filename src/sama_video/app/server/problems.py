@@ -89,17 +89,3 @@ def document(error: ApiError) -> Document:
 def as_response(error: ApiError) -> Response:
     """An error as an answer. ASCII only, for the message may quote text that is no valid Unicode."""
     return Response(json.dumps(document(error)), error.status, headers=error.headers, media_type="application/json")
-
-
-def validation_problem(errors: list[Any]) -> ApiError:
-    """One line for what does not fit the types of a request: the first thing wrong, and where it is."""
-    first = errors[0] if errors else {}
-    place = [str(part) for part in first.get("loc", ()) if part not in ("body", "query", "path", "header")]
-    name = ".".join(place) or None
-    told = str(first.get("msg", "the request does not fit")).removeprefix("Value error, ")
-    if first.get("type") == "json_invalid":
-        reason = str(first.get("ctx", {}).get("error", "")) or "it does not parse"
-        return ApiError(400, f"the body is not JSON ({reason}); send one JSON object.", code="invalid_json")
-    return ApiError(
-        400, f"{name or 'the request'}: {told}; see /openapi.json for the form.", code="invalid_value", param=name
-    )

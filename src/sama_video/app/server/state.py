@@ -1,5 +1,6 @@
 """What the routers share: settings, clips, workers, figures."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -47,7 +48,7 @@ class ConversationSource(Protocol):
 
 @dataclass
 class Desk:
-    """What one device's thread works with; no other thread touches it, but for the clips.
+    """What one device's thread works with; no other thread touches it, but for the clips and to forget one.
 
     Attributes:
         features_bytes: Budget for the pictures' features of each clip that is being pointed at.
@@ -62,17 +63,25 @@ class Desk:
     answer_tokens: int
     chat_options: Mapping[str, int]
     _pointed: OrderedDict[str, MaskMaker] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def masks(self, clip_id: str, clip: Clip) -> MaskMaker:
         """What makes masks of a clip, without a conversation; a few clips' features are kept."""
-        maker = self._pointed.get(clip_id)
-        if maker is None or maker.clip is not clip:
-            maker = self.model.mask_maker(clip, self.model.protocol, self.features_bytes)
-        self._pointed[clip_id] = maker
-        self._pointed.move_to_end(clip_id)
-        while len(self._pointed) > POINTED_CLIPS:
-            self._pointed.popitem(last=False)
+        with self._lock:
+            maker = self._pointed.get(clip_id)
+            if maker is None or maker.clip is not clip:
+                maker = self.model.mask_maker(clip, self.model.protocol, self.features_bytes)
+            self._pointed[clip_id] = maker
+            self._pointed.move_to_end(clip_id)
+            while len(self._pointed) > POINTED_CLIPS:
+                self._pointed.popitem(last=False)
         return maker
+
+    def forget(self, clip_id: str) -> None:
+        """Drop what is remembered about a clip; from any thread."""
+        self.conversations.forget(clip_id)
+        with self._lock:
+            self._pointed.pop(clip_id, None)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ class LocalDevices(Workers[Desk]):
     def forget(self, clip_id: str) -> None:
         """Drop what the desks remember about a clip."""
         for desk in self.desks:
-            desk.conversations.forget(clip_id)
+            desk.forget(clip_id)
 
 
 @dataclass(frozen=True)

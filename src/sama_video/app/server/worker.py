@@ -9,12 +9,12 @@ import logging
 import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 from sama_video.app.server.fair_queue import FairQueue
-from sama_video.app.server.jobs import Emit, Ended, Failed, Job, Run, Steps, Watch
+from sama_video.app.server.jobs import Emit, Ended, Failed, Job, Run, Steps, Topic, Watch
 from sama_video.app.server.metrics import Metrics
 from sama_video.app.server.problems import ApiError, GoneError, as_api_error
 from sama_video.app.server.side_by_side import SideBySide
@@ -51,8 +51,8 @@ class Workers(Generic[Desk]):
         self._metrics = metrics
         self._queue: FairQueue[Job[Desk]] = FairQueue(waiting)
         self._quick: FairQueue[Job[Desk]] = FairQueue(waiting)
-        self._running: set[Job[Desk]] = set()
-        self._homes: OrderedDict[Hashable, int] = OrderedDict()
+        self._running: dict[Job[Desk], int] = {}
+        self._homes: OrderedDict[Topic, int] = OrderedDict()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._draining = self._closed = False
@@ -70,7 +70,7 @@ class Workers(Generic[Desk]):
     async def submit(
         self,
         client: str,
-        topic: Hashable,
+        topic: Topic,
         run: Run[Desk] | None = None,
         *,
         steps: Steps[Desk] | None = None,
@@ -165,17 +165,25 @@ class Workers(Generic[Desk]):
         with self._changed:
             (self._quick if job.quick else self._queue).remove(job)
 
-    def _home_of(self, topic: Hashable) -> int:
-        """The device that served a topic last, or the one with the fewest topics of late."""
-        if topic not in self._homes:
-            counts = [0] * len(self.desks)
-            for home in self._homes.values():
-                counts[home] += 1
-            self._homes[topic] = counts.index(min(counts))
-        self._homes.move_to_end(topic)
-        if len(self._homes) > REMEMBERED_HOMES:
+    def _home_of(self, topic: Topic) -> int:
+        """The device that served a topic last; for a new conversation the one that served its clip.
+
+        What nobody served goes to the device with the fewest topics of late.
+        """
+        home = self._homes.get(topic, self._homes.get(topic.about_clip))
+        if home is None:
+            counts = Counter(self._homes.values())
+            home = min(range(len(self.desks)), key=lambda idx: counts[idx])
+        self._settle(topic, home)
+        return home
+
+    def _settle(self, topic: Topic, home: int) -> None:
+        self._homes.setdefault(topic.about_clip, home)
+        self._homes[topic] = home
+        for kind in (topic.about_clip, topic):
+            self._homes.move_to_end(kind)
+        while len(self._homes) > REMEMBERED_HOMES:
             self._homes.popitem(last=False)
-        return self._homes[topic]
 
     def _retry_after(self) -> int:
         expected = self._usual_seconds * (len(self._queue) + 1) / len(self.desks)
@@ -231,7 +239,7 @@ class Workers(Generic[Desk]):
 
     def _do_a_quick_one(self, idx: int) -> None:
         with self._changed:
-            job = None if self._closed else self._begun(idx, self._quick.take(idx))
+            job = None if self._closed else self._begun(idx, self._quick.take(idx, idle=self._idle()))
         if job is not None:
             self._do(idx, job)
 
@@ -248,20 +256,30 @@ class Workers(Generic[Desk]):
         with self._changed:
             while not self._closed:
                 for queue in queues:
-                    if (job := self._begun(idx, queue.take(idx))) is not None:
+                    if (job := self._begun(idx, queue.take(idx, idle=self._idle()))) is not None:
                         return job
                 self._changed.wait()
         return None
 
+    def _idle(self) -> set[int]:
+        """Devices without a job; they look for one of their own at once."""
+        return set(range(len(self.desks))).difference(self._running.values())
+
     def _begun(self, idx: int, job: Job[Desk] | None) -> Job[Desk] | None:
         """A job that was taken runs from now on. The lock is held."""
         if job is not None:
-            self._running.add(job)
-            self._homes[job.topic] = idx
+            self._running[job] = idx
+            self._settle(job.topic, idx)
             self._metrics.queue_seconds.observe(time.monotonic() - job.since)
+            self._changed.notify_all()  # others may now take what waits for this device
         return job
 
     def _tell_end(self, job: Job[Desk], error: BaseException | None) -> None:
+        with self._changed:  # before anybody is told, so that who goes on at once finds the device free
+            self._running.pop(job, None)
+            if not job.quick:
+                self._usual_seconds += 0.2 * (job.spent - self._usual_seconds)
+            self._changed.notify_all()
         if error is None:
             job.tell(Ended())
         elif isinstance(error, GoneError):
@@ -272,11 +290,6 @@ class Workers(Generic[Desk]):
             if told.status == 500:
                 LOG.error("job failed", exc_info=error)
             job.tell(Failed(told))
-        with self._changed:
-            self._running.discard(job)
-            if not job.quick:
-                self._usual_seconds += 0.2 * (job.spent - self._usual_seconds)
-            self._changed.notify_all()
 
 
 def _stopping() -> ApiError:

@@ -19,12 +19,23 @@ export function createConversation({ host, log, book, ui, asking, acts }) {
   let editing = null;
 
   function render(doc) {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_THE_END;
+    const { scrollHeight, scrollTop, clientHeight } = scrolled();
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_THE_END;
     const turns = branchOf(doc).turns;
     const elements = turns.map((turn, place) => renderTurn(doc, turn, place));
     for (const id of shown.keys()) if (!turns.some((turn) => turn.id === id)) shown.delete(id);
     arrange(host, elements);
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    if (atEnd) toEnd();
+  }
+
+  /** What the turns are scrolled in: their own pane, or the whole page where that is narrow. */
+  function scrolled() {
+    return log.scrollHeight > log.clientHeight ? log : document.scrollingElement;
+  }
+
+  function toEnd() {
+    const pane = scrolled(); // asked now, for what was added may have made it another
+    pane.scrollTop = pane.scrollHeight;
   }
 
   function renderTurn(doc, turn, place) {
@@ -127,7 +138,8 @@ export function createConversation({ host, log, book, ui, asking, acts }) {
   function actionsOf(turn) {
     const row = make("div", { class: "turn-actions" });
     if (turn.status === "asking") {
-      row.append(iconButton("Stop", "stop", () => acts.stop(turn.id), { data: { f: "stop" } }));
+      const press = () => acts.stop(turn.id);
+      row.append(make("button", { type: "button", class: "quiet", icon: "stop", data: { f: "stop" }, on: { click: press } }, "Stop"));
       return row;
     }
     row.append(
@@ -183,7 +195,7 @@ export function createConversation({ host, log, book, ui, asking, acts }) {
   });
   return {
     render: () => render(book.get()),
-    toEnd: () => (log.scrollTop = log.scrollHeight),
+    toEnd,
   };
 }
 

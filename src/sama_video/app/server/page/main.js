@@ -65,12 +65,16 @@ const asking = createAsking({
   onProgress: () => conversation?.render(),
 });
 
+/** On a narrow page the picture may be above the part that is seen. */
+const showPicture = () => part("stage").scrollIntoView({ block: "nearest" });
+
 const acts = {
   light: (key) => ui.set({ lit: key }),
   seek: (frame) => workspace.player()?.seek(frame),
   goTo(key) {
     const frame = drawing.bestFrame(key);
     if (frame === null) return;
+    showPicture();
     acts.seek(frame);
     ui.set({ lit: key });
     announce(`${objectOf(book.get(), key).name}, frame ${frame}`);
@@ -79,6 +83,7 @@ const acts = {
   playSpan(from, to) {
     const { times } = book.get().file.video;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    showPicture();
     ui.set({ span: to === null ? null : [from, to] });
     if (to === null || calm) acts.seek(frameAt(times, from));
     else workspace.player().playSpan(from, to);
@@ -141,7 +146,7 @@ async function show(doc, blob = null) {
   part("work").hidden = false;
   workspace.open(doc, blob);
   tracking.wake();
-  conversation.toEnd();
+  part("log").scrollTop = part("log").scrollHeight;
 }
 
 /** A session that this browser has kept. */
