@@ -35,26 +35,29 @@ class Job:
         on_card: Its options on a GPU; None where a GPU changes nothing.
         quick: Its options for a quick look, where it has no `--quick` of its own.
         prints_json: It prints its result instead of writing a file.
+        takes_device: It has the option `--device`.
     """
 
     name: str
     on_card: tuple[str, ...] | None = None
     quick: tuple[str, ...] = ("--quick",)
     prints_json: bool = False
+    takes_device: bool = True
 
 
 LARGE = ("--preset", "sama-1b", "--dtype", "bfloat16", "--frames", "64")
 JOBS = (
-    Job("startup"),
-    Job("decode"),
-    Job("jf"),
-    Job("mask_index"),
-    Job("loading"),
+    Job("startup", takes_device=False),
+    Job("decode", takes_device=False),
+    Job("jf", takes_device=False),
+    Job("mask_index", takes_device=False),
+    Job("loading", takes_device=False),
     Job("turns", ()),
     Job("live", ()),
     Job("objects", LARGE, ("--objects", "1", "2", "--frames", "4", "--rounds", "1"), prints_json=True),
     Job("length", None, ("--frames", "8", "16", "--objects", "1"), prints_json=True),
-    Job("serving"),
+    Job("serving", takes_device=False),
+    Job("annotate", takes_device=False),
     Job("training", ("--presets", "sama-1b", "--workers", "8", "--updates", "20")),
     Job("real_size", ("--presets", "sama-1b", "sama-4b", "sama-8b", "--compile")),
 )
@@ -92,7 +95,7 @@ def run(job: Job, args: argparse.Namespace) -> bool:
     if on_card and job.on_card is None:
         return True
     options = [*(job.quick if args.quick else ()), *((job.on_card or ()) if on_card and not args.quick else ())]
-    if job.name not in ("startup", "decode", "jf", "mask_index", "loading", "serving"):
+    if job.takes_device:
         options += ["--device", args.device]
     options += ["--threads", str(args.threads)]
     if job.name == "decode" and args.videos:

@@ -18,6 +18,7 @@ ROW_KEYS = {
     "jf": {"way"},
     "training": {"preset", "forward_seconds", "backward_seconds", "tokens_per_second", "matrix_use"},
     "mask_index": {"step", "seconds", "memory_mib"},
+    "annotate": {"backend", "clips_per_hour", "outside_waiting_seconds_per_clip", "cpu_seconds_per_clip", "memory_mib"},
     "loading": {"step", "records", "seconds", "records_per_second", "memory_mib"},
 }
 
