@@ -146,24 +146,106 @@ def test_a_folder_of_clips_with_boxes_and_points(tmp_path: Path) -> None:
     assert findings.faults == {"missing_video": 1, "unsafe_path": 1}
 
 
+GOOD = {"frame": 0, "box": [1, 2, 3, 4]}
+
+
 @pytest.mark.parametrize(
-    ("entries", "told"),
+    ("entries", "place", "told"),
     [
-        ([{"frame": 9, "box": [1, 2, 3, 4]}], "on frame 9"),
-        ([{"frame": 0, "box": [9, 9, 3, 4]}], "has no area"),
-        ([{"object": "obj1"}], "names an object"),
-        ([], "a list of at least one"),
-        ([{"regions": [], "labels": "x"}], "unknown key 'labels'"),
-        ([{"regions": [{"frame": 0, "box": [1, 2, 3, 4]}], "label": "<obj1>"}], "holds the tag"),
+        ([{"frame": 9, "box": [1, 2, 3, 4]}], "walk, object 1", "on frame 9, but the clip has 4 frames"),
+        ([{"frame": 0, "box": [9, 9, 3, 4]}], "walk, object 1", "has no area"),
+        ([GOOD, {"frame": 0, "box": [1, 2, 65, 4]}], "walk, object 2", "is not inside the frame, which is 64x64"),
+        ([{"frame": 0, "points": [[64, 1]]}], "walk, object 1", "point [64, 1] is outside the frame"),
+        ([{"frame": 0, "points": []}], "walk, object 1", "hold no point"),
+        ([{"frame": 0, "points": [[1, 1]], "labels": [0]}], "walk, object 1", "all labelled 0"),
+        ([{"seconds": 99, "box": [1, 2, 3, 4]}], "walk, object 1", "99 s is outside"),
+        ([{"frame": 0, "seconds": 0, "box": [1, 2, 3, 4]}], "walk, object 1", "frame and seconds"),
+        ([{"box": [1, 2, 3, 4]}], "walk, object 1", "gives no moment"),
+        ([{"frame": 0, "box": [1, 2, float("nan"), 4]}], "walk, object 1", "box has nan"),
+        ([{"frame": 0, "mask": {"size": [4, 4], "counts": "0"}}], "walk, object 1", "mask"),
+        ([{"frame": 0}], "walk, object 1", "gives none of them"),
+        ([{"object": "obj1"}], "walk, object 1", "names an object"),
+        ([[1, 2, 3, 4]], "walk, object 1", "region is [1, 2, 3, 4]"),
+        ([{"label": "dog"}], "walk, object 1", "has no regions"),
+        ([{"regions": []}], "walk, object 1", "regions holds []"),
+        ([{"regions": [GOOD], "labels": "x"}], "walk, object 1", "unknown key 'labels'"),
+        ([{"regions": [GOOD], "label": "<obj1>"}], "walk, object 1", "holds the tag"),
+        ([{"regions": [GOOD], "label": 5}], "walk, object 1", "5 is no text"),
+        ([{"regions": [GOOD], "expressions": "the dog"}], "walk, object 1", "give a list of at least one"),
+        ([], "walk", "a list of at least one"),
+        (GOOD, "walk", "a list of at least one"),
+        (None, "walk", "a list of at least one"),
     ],
 )
-def test_boxes_that_cannot_be_are_counted_with_their_clip(tmp_path: Path, entries: Json, told: str) -> None:
+def test_boxes_that_cannot_be_are_counted_with_their_clip(tmp_path: Path, entries: Json, place: str, told: str) -> None:
     frames_folder(tmp_path, "walk")
     (tmp_path / "prompts.json").write_text(json.dumps({"walk": entries}))
     findings = Findings()
     assert list(ClipInput(tmp_path).listed(findings)) == []
-    assert findings.rows[0].record == "walk"
-    assert told in findings.rows[0].detail
+    (row,) = findings.rows
+    assert (row.file, row.record, row.reason) == (str(tmp_path / "prompts.json"), place, "schema_error")
+    assert told in row.detail
+
+
+def test_every_wrong_object_of_a_clip_is_told_at_once(tmp_path: Path) -> None:
+    frames_folder(tmp_path, "walk")
+    wrong = {"frame": 4, "box": [1, 2, 3, 4]}
+    (tmp_path / "prompts.json").write_text(json.dumps({"walk": [wrong, GOOD, wrong]}))
+    findings = Findings()
+    assert list(ClipInput(tmp_path).listed(findings)) == []
+    assert {row.record for row in findings.rows} == {"walk, object 1", "walk, object 3"}
+
+
+def test_what_is_left_out_is_remembered_and_told(tmp_path: Path) -> None:
+    frames_folder(tmp_path, "walk")
+    entries = {"walk": [GOOD], "gone": [GOOD], "up": [{"frame": 0, "box": [0, 0, 99, 9]}]}
+    frames_folder(tmp_path, "up")
+    (tmp_path / "prompts.json").write_text(json.dumps(entries))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        first = read_catalogue([ClipInput(tmp_path)], ledger)
+        assert first == read_catalogue([ClipInput(tmp_path)], ledger)
+        assert [row.record for row in first.left_out] == ["gone", "up, object 1"]
+        first.check_usable()
+        del entries["walk"]
+        (tmp_path / "prompts.json").write_text(json.dumps(entries))
+        rest = read_catalogue([ClipInput(tmp_path)], ledger)
+    with pytest.raises(DataError) as caught:
+        rest.check_usable()
+    assert str(caught.value) == (
+        f"the inputs hold no clip that can be used: {tmp_path / 'prompts.json'}, gone: gone is not in {tmp_path} "
+        "(missing_video), and 1 more; correct them."
+    )
+
+
+def test_a_clip_that_was_mended_below_the_folder_is_looked_at_again(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(b"half")
+    (tmp_path / "prompts.json").write_text(json.dumps({"in/a.mp4": [GOOD]}))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert dict(read_catalogue([ClipInput(tmp_path)], ledger).faults) == {"unreadable_video": 1}
+        pixels = np.zeros((3, SIDE, SIDE, 3), np.uint8)
+        write_video(tmp_path / "b.mp4", iter(pixels), fps=10)
+        (tmp_path / "in" / "a.mp4").write_bytes((tmp_path / "b.mp4").read_bytes())
+        assert [row.subject_id for row in read_catalogue([ClipInput(tmp_path)], ledger).rows] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[", "cannot be read"),
+        ("[]", "is a list"),
+        ('{"walk": [], "walk": []}', "names 'walk' twice"),
+        ('{"walk": [{"frame": 0, "frame": 1}]}', "names 'frame' twice"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_file_of_boxes_that_is_damaged_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "prompts.json").write_text(text)
+    with pytest.raises(DataError, match=told):
+        ClipInput(tmp_path).key()
+    (tmp_path / "prompts.json").unlink()
+    with pytest.raises(ConfigError, match="is not there; write what is to be followed"):
+        ClipInput(tmp_path).key()
 
 
 def test_subjects_round_trip_through_json(tmp_path: Path) -> None:
@@ -217,8 +299,8 @@ def test_nothing_to_annotate_is_told(tmp_path: Path) -> None:
     frames_folder(tmp_path, "walk")
     (tmp_path / "prompts.json").write_text("{}")
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        with pytest.raises(DataError, match="no clip that can be used"):
-            read_catalogue([ClipInput(tmp_path)], ledger)
+        with pytest.raises(DataError, match="name no clip"):
+            read_catalogue([ClipInput(tmp_path)], ledger).check_usable()
         with pytest.raises(ConfigError, match="is not there"):
             read_catalogue([RecordInput(tmp_path / "absent.jsonl")], ledger)
         (tmp_path / "prompts.json").write_text("[")

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from annotate_world import drawn_clips, published_hashes, settings_of
 
@@ -17,9 +18,9 @@ from sama_video.annotate.models import open_model
 from sama_video.annotate.pipeline import Annotation, Options
 from sama_video.annotate.reporting import RunReport
 from sama_video.annotate.settings import AnnotateSettings
-from sama_video.annotate.shards import read_shard
 from sama_video.annotate.works import HereMapper, Job, Work
 from sama_video.data.checking import CheckReport, check_folder
+from sama_video.data.describing import OWN_TERMS, describe
 from sama_video.data.findings import Findings
 from sama_video.data.record_store import open_store
 from sama_video.data.records import read_records
@@ -126,12 +127,17 @@ def test_official_layouts_are_accepted_and_hold_the_same_turns(tmp_path: Path) -
     out = tmp_path / "out"
     annotate(settings_of(tmp_path, publish={"layouts": ["sama239k", "sama_bench"]}), out)
     found = checked(out)
-    assert found.layouts == ["sama239k_data", "sama_bench"]
+    assert found.layouts == ["sama239k_data", "sama_bench", "."]
     assert not found.findings.notes
     rows = [record for part in ("train", "test") for record in read_records(out / f"{part}.jsonl")]
     talks = sum(len(record.turns) for record in rows if record.task == "dialogue")
     told = sum(len(record.turns) for record in rows if record.task == "referring")
-    assert (found.turns_kept, found.descriptions) == (talks, told)
+    # The records beside them are counted as well.
+    assert (found.turns_kept, found.descriptions) == (talks + talks + told, told)
+    assert found.records == len(rows) + 3
+    parts = list(describe(out, Findings()))
+    assert [part.layout for part in parts] == ["sama239k_data", "sama_bench", "."]
+    assert {part.licence for part in parts[:2]} == {OWN_TERMS}
     entries = json.loads((out / "sama239k_data" / "sama239k_train_final.json").read_text())
     masks = json.loads((out / "sama239k_data" / "mevis_train_mask_dict.json").read_text())
     asked = [known for entry in entries for known in [*entry["obj_masks"], *chain(*entry["groundtruth"])]]
@@ -145,11 +151,16 @@ def test_official_layouts_are_accepted_and_hold_the_same_turns(tmp_path: Path) -
 def test_parquet_shards_stand_by_themselves(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     out = tmp_path / "out"
-    annotate(settings_of(tmp_path, split={"test_share": 0}, publish={"format": "parquet", "records_per_shard": 2}), out)
+    publish = {"format": "parquet", "records_per_shard": 1, "layouts": ["sama_bench"]}
+    annotate(settings_of(tmp_path, publish=publish), out)
     store = open_store(out / "train")
-    assert len(list((out / "train").glob("train-*.parquet"))) == 3
+    assert len(list((out / "train").glob("train-*.parquet"))) == len(store)
     for record in store:
         assert record.clip.open().num_frames == record.clip.num_frames
+    found = checked(out)
+    assert found.layouts == ["sama_bench", "train", "test"]
+    benched = json.loads((out / "sama_bench" / "mevis.json").read_text())
+    assert found.records == len(store) + len(open_store(out / "test")) + len(benched)
     annotate(settings_of(tmp_path, split={"test_share": 0}), out)
     assert not (out / "train").exists()
     assert (out / "train.jsonl").exists()
@@ -163,15 +174,24 @@ def test_webdataset_shards_hold_records_and_frames(tmp_path: Path) -> None:
     shards = sorted(out.glob("*/*.tar"))
     assert len(shards) == 3
     for shard in shards:
-        (name, records), = read_shard(shard)  # fmt: skip
+        clip = open_store(shard).record(0).clip
         with tarfile.open(shard) as tar:
             names = tar.getnames()
             assert {member.mtime for member in tar.getmembers()} == {0}
-        assert names == [f"{name}.json", *(f"{name}.{n:05d}.jpg" for n in range(records[0].clip.num_frames))]
-    rows = [record for part in ("test", "train") for record in read_records(plain / f"{part}.jsonl")]
-    assert [one.turns for shard in shards for _, found in read_shard(shard) for one in found] == [
-        one.turns for one in rows
-    ]
+        name = names[0].removesuffix(".json")
+        assert names == [f"{name}.json", *(f"{name}.{n:05d}.jpg" for n in range(clip.num_frames))]
+    for part in ("test", "train"):
+        rows = list(read_records(plain / f"{part}.jsonl"))
+        packed = list(open_store(out / part))
+        assert [(one.record_id, one.turns, one.objects) for one in packed] == [
+            (one.record_id, one.turns, one.objects) for one in rows
+        ]
+        for one, row in zip(packed, rows, strict=True):
+            assert np.array_equal(one.clip.open().frame(1), row.clip.open().frame(1))
+    assert not (out / "clips").exists()
+    found, wanted = checked(out), checked(plain)
+    assert found.layouts == ["train", "test"]
+    assert (found.records, found.turns_kept) == (wanted.records, wanted.turns_kept)
 
 
 @pytest.mark.slow
@@ -196,13 +216,13 @@ def test_a_dry_run_says_what_would_be_asked_and_sends_nothing(tmp_path: Path) ->
     out = tmp_path / "out"
     settings = settings_of(tmp_path, ask={"model": "scripted", "prices": {"prompt": 1.0, "completion": 2.0}})
     with Annotation(settings, out) as annotation:
-        stages, estimate, first = annotation.dry_run()
+        state, estimate, first = annotation.dry_run()
     assert (estimate.requests, estimate.recorded) == (3, 0)
     assert 0 < estimate.likely_money <= estimate.most_money
     assert first is not None
     assert first.num_pictures == 2
     assert requests_of(out) == 0
-    assert stages[-1].stage == "track"
+    assert state.tallies[-1].stage == "track"
     annotate(settings, out)
     with Annotation(settings, out) as annotation:
         _, estimate, _ = annotation.dry_run()

@@ -1,6 +1,7 @@
 """`sama data annotate` from the command line, in this process."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,51 @@ def test_a_key_that_is_missing_is_told_before_anything_is_sent(
     path = config(tmp_path, ask={"model": "some-model"})
     assert main(["data", "annotate", path, "--out", str(tmp_path / "out")]) == 2
     assert "set OPENAI_API_KEY" in capsys.readouterr().err
+
+
+def test_inputs_that_cannot_be_used_are_told_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, out = tmp_path / "clips", tmp_path / "out"
+    clips.mkdir()
+    box = {"frame": 0, "box": [1, 2, 3, 4]}
+    (clips / "prompts.json").write_text(json.dumps({"gone.mp4": [box], "../up.mp4": [box]}))
+    path = config(tmp_path, inputs=[{"clips": str(clips)}])
+    assert main(["data", "annotate", path, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "gone.mp4 is not in" in error
+    assert "(missing_video), and 1 more; correct them" in error
+    assert error.count("\n") == 1
+    report = json.loads((out / "report.json").read_text())
+    assert [row["record"] for row in report["input_rows"]] == ["gone.mp4", "../up.mp4"]
+    assert "../up.mp4: clip '../up.mp4' leaves the folder (unsafe_path)" in (out / "report.md").read_text()
+
+
+def test_what_was_left_out_and_dropped_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = tmp_path / "records.jsonl"
+    shutil.copytree(drawn_clips(2), tmp_path, dirs_exist_ok=True)
+    with records.open("a") as lines:
+        lines.write('{"schema":"sama-record/2"}\n')
+    second = json.loads(records.read_text().splitlines()[1])["clip"]["path"]
+    (tmp_path / second / "00000.jpg").write_bytes(b"no picture")
+    path = config(tmp_path, inputs=[{"records": str(records)}])
+    assert main(["data", "annotate", path, "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert f"left out: {records}, record 2: " in told
+    assert "dropped: " in told
+    assert "(probe: unreadable_frame)" in told
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "# What the inputs had that cannot be used" in report
+    assert "Dropped, one by one:" in report
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["reason"] for row in document["dropped"]] == ["unreadable_frame"]
+
+
+def test_an_empty_data_set_is_not_called_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config(tmp_path, select={"objects": [50, 60]})
+    assert main(["data", "annotate", path, "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert "(select: too_few_objects)" in told.out
+    assert "published in" not in told.out
+    assert "no clip is left, so nothing is published" in told.err
 
 
 class FakeHub:

@@ -10,6 +10,7 @@ from tiny_sama import MEVIS, MEVIS_MASKS, RECORDS, TinySama, write_json
 from sama_video.app.cli.main import main
 from sama_video.data import preparing
 from sama_video.data.findings import Findings
+from sama_video.data.licences import PARTS_TERMS, TERMS, Terms
 from sama_video.data.mask_files import open_mask_file
 from sama_video.data.preparing import READERS, data_set, data_sets, find_parts, index_masks, locate, mask_bytes
 from sama_video.data.sources.sama import BENCHMARK_MASKS, TRAINING_MASKS
@@ -45,7 +46,7 @@ def test_every_set_says_what_from_whom_under_which_terms_and_where_to() -> None:
     for one in data_sets().values():
         assert one.fetch, one.name
         for fetch in one.fetch:
-            assert all((fetch.what, fetch.publisher, fetch.licence, fetch.into)), one.name
+            assert all((fetch.what, fetch.publisher, fetch.terms.licence, fetch.terms.stated, fetch.into)), one.name
             assert fetch.url is None or fetch.url.startswith("https://")
             assert not fetch.into.startswith(("/", ".."))
         for part in one.parts:
@@ -54,9 +55,18 @@ def test_every_set_says_what_from_whom_under_which_terms_and_where_to() -> None:
 
 
 def test_licences_are_those_that_the_publishers_state() -> None:
-    assert "CC-BY-NC-SA-4.0" in data_set("mevis").fetch[0].licence
-    assert data_set("sa-v").fetch[0].licence == "CC-BY-4.0"
-    assert "no licence stated" in data_set("sama239k").fetch[0].licence
+    assert "CC-BY-NC-SA-4.0" in data_set("mevis").fetch[0].terms.licence
+    assert data_set("sa-v").fetch[0].terms == Terms("CC-BY-4.0", True, "SAM 2 repository")
+    assert "nothing in their repository" in data_set("sama239k").fetch[0].terms.licence
+
+
+@pytest.mark.parametrize("terms", [*TERMS.values(), *PARTS_TERMS.values()], ids=[*TERMS, *PARTS_TERMS])
+def test_only_what_is_free_of_conditions_on_trade_counts_as_commercial(terms: Terms) -> None:
+    if terms.commercial:
+        assert terms.licence == "CC-BY-4.0"
+    if "NC-" in terms.licence or "non-commercial" in terms.licence:
+        assert terms.commercial is False
+    assert not terms.licence.endswith("ask them") or "not stated by their authors" in terms.licence
 
 
 def test_mask_dictionaries_are_those_that_the_readers_open() -> None:
@@ -141,7 +151,8 @@ def test_fault_of_the_data_set_itself_is_told_and_forgiven(capsys: pytest.Captur
 def test_nothing_there_still_tells_what_to_fetch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(capsys, "llava", "--data", tmp_path / "gone")
     assert code == 2
-    assert "licence: not stated" in out
+    assert "licence: conversations: CC-BY-4.0, and OpenAI's terms" in out
+    assert "(card of LLaVA-Instruct-150K on Hugging Face)" in out
     assert "into:    llava_data/LLaVA-Instruct-150K/" in out
     assert not (tmp_path / "gone").exists()
 

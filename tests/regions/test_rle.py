@@ -25,6 +25,13 @@ def test_decoding_gives_back_the_mask(mask):
 
 
 @quick
+@given(st.lists(masks, max_size=40))
+def test_areas_of_many_masks_are_those_of_each(many):
+    packed = [rle.encode(mask) for mask in many]
+    assert rle.areas(packed) == [rle.area(one) for one in packed] == [mask.sum() for mask in many]
+
+
+@quick
 @given(masks)
 def test_every_accepted_spelling_of_a_mask_becomes_the_same_value(mask):
     packed = rle.encode(mask)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from sama_video.errors import CheckpointError, ConfigError
 from sama_video.train.config import load_recipe
 from sama_video.train.engine import RunFolder, StageRun, seed_of, train
+from sama_video.train.stopping import StopRequest
 
 _spec = importlib.util.spec_from_file_location("toy_stage", Path(__file__).with_name("toy_stage.py"))
 toy = importlib.util.module_from_spec(_spec)
@@ -54,14 +55,46 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
     assert not _same(first, _train(tmp_path / "c", "seed=1"))
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_asked_to_stop_ends_its_step_and_resumes_to_the_same_bits(tmp_path, monkeypatch, caplog, number):
     unbroken = _train(tmp_path / "whole")
+    monkeypatch.setattr(toy.InterruptedStage, "count", 0)
+    monkeypatch.setattr(toy.InterruptedStage, "number", number)
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "cut", stages={"see": toy.InterruptedStage})
+    assert signal.getsignal(number) is before
+    assert "stopped at step 6 of 12 of see; --resume goes on" in caplog.text
+    checkpoint = torch.load(tmp_path / "cut" / "stages" / "see" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["step"] == 6
     assert not (tmp_path / "cut" / "stages" / "see" / "final.safetensors").exists()
     assert _same(unbroken, _train(tmp_path / "cut", resume=True))
     steps = [row["step"] for row in _rows(tmp_path / "cut") if "train" in row]
     assert steps == [row["step"] for row in _rows(tmp_path / "whole") if "train" in row]
+
+
+def test_a_second_interrupt_stops_at_once(monkeypatch):
+    monkeypatch.setattr("sama_video.train.stopping.SAME_REQUEST_SECONDS", 0.0)
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_made
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_damaged_files_are_told_in_one_line(tmp_path):
+    _train(tmp_path)
+    checkpoint = tmp_path / "stages" / "see" / "checkpoint.pt"
+    final = tmp_path / "stages" / "see" / "final.safetensors"
+    for damaged, left in ((checkpoint, 100), (final, 20)):
+        damaged.write_bytes(damaged.read_bytes()[:left])
+    with pytest.raises(CheckpointError, match="final.safetensors is damaged"):
+        RunFolder(tmp_path).result("see")
+    final.unlink()
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged .* begin stage see anew"):
+        _train(tmp_path, resume=True)
+    checkpoint.unlink()
+    assert _same(_train(tmp_path, resume=True), _train(tmp_path, resume=True))
 
 
 def test_figures_of_steps_that_a_kill_undid_are_dropped(tmp_path):

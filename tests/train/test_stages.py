@@ -7,6 +7,7 @@ import torch
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.train.config import TrainConfig, load_recipe
 from sama_video.train.scenes import cell_labels
+from sama_video.train.stage_plan import plan_stages
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.plain import PlainSegmentStage
 from sama_video.train.stages.see import SeeStage
@@ -127,6 +128,18 @@ def test_plain_stages_lead_to_their_namesakes(run, track):
     assert torch.equal(stage.state_dict()[memory], track.result()[memory])
     conv = "segmenter.vision_encoder.neck.convs.0.weight"
     assert torch.equal(stage.state_dict()[conv], track.result()[conv])
+
+
+def test_a_plan_counts_what_each_stage_moves():
+    run = load_recipe("nano", ["stages=[see,joint]", "see.steps=7", "see.batch=3"])
+    see, joint = plan_stages(run, STAGES)
+    assert {part.name for part in see.parts} == {"vision_tower", "patch_head", "object_head"}
+    assert see.trained == sum(p.numel() for p in STAGES["see"](run).parameters())
+    assert (see.to_json()["records"], see.state_bytes) == (21, 16 * see.trained)
+    parts = {part.name: part for part in joint.parts}
+    assert parts["vision_tower"].trained == 0 < parts["vision_tower"].parameters
+    assert 0 < parts["segmenter"].trained < parts["segmenter"].parameters  # its mask decoder alone
+    assert "21 records" in next(see.lines())
 
 
 def test_the_table_of_stages_names_them_rightly():

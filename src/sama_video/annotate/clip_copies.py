@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from PIL import Image
 
 from sama_video.data.record_clips import ClipReference, FileClip
+from sama_video.data.record_tar import TarClip
 from sama_video.errors import DataError
 from sama_video.video.clip import Clip
 from sama_video.video.stills import folder_images
@@ -43,6 +44,8 @@ class ClipFolder:
             return clip
         if self.mode == "relative":
             return clip.below(self.root)
+        if isinstance(clip, TarClip):
+            return self._unpacked(clip, name)
         source = (clip.root or Path()) / clip.path
         suffix = source.suffix.lower() if source.is_file() else ""
         target = self.root / CLIPS / f"{name}{suffix}"
@@ -62,6 +65,21 @@ class ClipFolder:
         for path in list(folder.iterdir()) if folder.is_dir() else []:
             if path.name not in names:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if folder.is_dir() and not names:
+            folder.rmdir()
+
+    def _unpacked(self, clip: TarClip, name: str) -> FileClip:
+        """A clip out of a shard, whole or not at all."""
+        partial = Path(f".{name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            made = clip.unpack(self.root, (CLIPS / partial).as_posix())
+            target = self.root / CLIPS / f"{name}{'' if clip.names else Path(made.path).suffix}"
+            if target.is_dir():
+                shutil.rmtree(target)
+            (self.root / made.path).replace(target)
+        except OSError as error:
+            raise DataError(f"clip {clip.path} of {clip.shard} cannot be copied ({error}); check the disk.") from error
+        return replace(made, path=target.relative_to(self.root).as_posix())
 
     def _put_frames(self, clip: FileClip, source: Path, target: Path) -> None:
         """A folder of frames, whole or not at all."""

@@ -21,12 +21,15 @@ from sama_video.data.formats.options import UNKNOWN_LICENCE
 from sama_video.data.record_building import file_clip
 from sama_video.data.record_clips import FileClip
 from sama_video.errors import ConfigError, DataError, SamaError, VideoError
-from sama_video.regions.shapes import Box, Mask, Region, at_frame, region_from_json
+from sama_video.regions.shapes import Box, Mask, Region, at_frame, check_region, region_from_json
 from sama_video.video.clip import Clip
 from sama_video.video.reader import open_video
 
 MAX_PROMPTS = 5
 """Boxes of one object that the tracker starts from; more make no better track and take longer."""
+
+_MOMENTS = frozenset({"frame", "seconds", "box", "points", "mask", "object"})
+"""Keys by which an entry is known as a region that stands alone."""
 
 
 class _Whole(Input):
@@ -94,7 +97,14 @@ class ClipInput(_Whole):
         """Settings, the file, and what lies in the folder."""
         if not self.folder.is_dir():
             raise ConfigError(f"input {self.folder} is no folder; give the folder of the clips.")
-        stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(self.folder.iterdir())]
+        if not self._file.is_file():
+            raise ConfigError(
+                f"input {self._file} is not there; write what is to be followed in each clip into it, or name another "
+                "file by prompts."
+            )
+        # What the file names may lie deeper than the folder's own entries.
+        paths = {*self.folder.iterdir(), *(self.folder / name for name in self._entries() if _stays(name))}
+        stamps = [_stamp(path, self.folder) for path in sorted(paths) if path.exists()]
         return ["clips", str(self.folder), file_stamp(self._file), self.source, self.licence, stamps]
 
     def listed(self, findings: Findings) -> Iterator[Listed]:
@@ -102,7 +112,7 @@ class ClipInput(_Whole):
         for name, entries in self._entries().items():
             place = Place(str(self._file), name)
             try:
-                yield _listed(self._subject(str(name), entries, place))
+                yield _listed(self._subject(name, entries, place, findings))
             except FaultError as error:
                 findings.take(error)
 
@@ -112,29 +122,41 @@ class ClipInput(_Whole):
 
     def _entries(self) -> Mapping[str, Json]:
         try:
-            document = json.loads(self._file.read_bytes())
-        except (OSError, ValueError) as error:
+            document = json.loads(self._file.read_bytes(), object_pairs_hook=_unrepeated)
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{self._file} cannot be read ({error}); give JSON of clips with their boxes.") from error
         if not isinstance(document, Mapping):
             raise DataError(f"{self._file} is a {type(document).__name__}; give an object of clips with their boxes.")
         return document
 
-    def _subject(self, name: str, entries: Json, place: Place) -> Subject:
+    def _subject(self, name: str, entries: Json, place: Place, findings: Findings) -> Subject:
+        """The clip with its objects; where several are wrong, each is told."""
         clip = self._open(name, place)
         path = Path(name)
         reference = FileClip(path.as_posix(), clip.num_frames, clip.height, clip.width, root=self.folder)
+        things: list[Thing] = []
+        faults: list[FaultError] = []
         try:
-            listed = enumerate(_list(entries, "the clip"), start=1)
-            things = tuple(_prompted(item, f"obj{number}", clip) for number, item in listed)
+            for number, item in enumerate(_list(entries, "the clip"), start=1):
+                try:
+                    things.append(_prompted(item, f"obj{number}", clip))
+                except SamaError as error:
+                    faults.append(place.part(f"object {number}").fault("schema_error", str(error)))
+            if faults:
+                for fault in faults[:-1]:
+                    findings.take(fault)
+                raise faults[-1]
             shown = path.stem if (self.folder / path).is_file() else path.name
-            return Subject(safe_name(shown), reference, things, self.source, self.licence, {"file": name})
+            return Subject(safe_name(shown), reference, tuple(things), self.source, self.licence, {"file": name})
+        except FaultError:
+            raise
         except SamaError as error:
             raise place.fault("schema_error", str(error)) from None
         finally:
             clip.close()
 
     def _open(self, name: str, place: Place) -> Clip:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        if not _stays(name):
             raise place.fault("unsafe_path", f"clip {name!r} leaves the folder")
         if not (self.folder / name).exists():
             raise place.fault("missing_video", f"{name} is not in {self.folder}")
@@ -196,18 +218,28 @@ def _spread(frames: Sequence[int]) -> list[int]:
 
 def _prompted(item: Json, object_id: str, clip: Clip) -> Thing:
     """One object of the JSON file: a region alone, or several with words."""
-    row: Mapping[str, Json] = item if isinstance(item, Mapping) and "regions" in item else {"regions": [item]}
+    row: Mapping[str, Json] = item if isinstance(item, Mapping) and not _MOMENTS & item.keys() else {"regions": [item]}
     unknown = [key for key in row if key not in ("regions", "label", "expressions")]
     if unknown:
-        raise DataError(f"{object_id} has the unknown key {unknown[0]!r}; keys are regions, label, expressions.")
-    regions = [region_from_json(region) for region in _list(row["regions"], f"{object_id}: regions")]
-    prompts = tuple(at_frame(region, _frame_of(region, clip)) for region in regions)
-    label, expressions = row.get("label"), tuple(row.get("expressions", ()))
+        raise DataError(f"unknown key {unknown[0]!r}; the keys of an object are regions, label, expressions.")
+    if "regions" not in row:
+        raise DataError("the object has no regions; give at least one box, mask or points on a frame.")
+    prompts = tuple(_prompt(region, clip) for region in _list(row["regions"], "regions"))
+    label = row.get("label")
+    expressions = tuple(_list(row["expressions"], "expressions")) if row.get("expressions") else ()
     for text in (*expressions, *(() if label is None else (label,))):
         problem = words_problem(text) if isinstance(text, str) else "is no text"
         if problem is not None:
-            raise DataError(f"{object_id}: {text!r} {problem}; write plain words.")
+            raise DataError(f"{text!r} {problem}; write plain words.")
     return Thing(object_id, None, prompts, label, expressions)
+
+
+def _prompt(value: Json, clip: Clip) -> Region:
+    """A region on a frame of the clip."""
+    region = region_from_json(value)
+    prompt = at_frame(region, _frame_of(region, clip))
+    check_region(prompt, num_frames=clip.num_frames, height=clip.height, width=clip.width)
+    return prompt
 
 
 def _frame_of(region: Region, clip: Clip) -> int:
@@ -224,3 +256,24 @@ def _list(value: Json, name: str) -> list[Json]:
     if not isinstance(value, list) or not value:
         raise DataError(f"{name} holds {value!r}; give a list of at least one.")
     return value
+
+
+def _unrepeated(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """A JSON object, whose reader would quietly keep the last of two equal keys."""
+    found: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it names {key!r} twice")
+        found[key] = value
+    return found
+
+
+def _stays(name: str) -> bool:
+    """Whether a clip's name means something below the folder."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _stamp(path: Path, folder: Path) -> list[Json]:
+    found = path.stat()
+    return [path.relative_to(folder).as_posix(), found.st_size, found.st_mtime_ns]

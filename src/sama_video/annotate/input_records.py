@@ -63,6 +63,7 @@ class RecordInput(Input):
             group.indices.append(index)
             group.hashes.append(digest(record.to_json()).hex())
         findings.faults.update(store.findings.faults)
+        findings.rows.extend(store.findings.rows)
         for group in groups.values():
             yield Listed(group.name, digest([self.licence, group.hashes]).hex(), group.indices)
 

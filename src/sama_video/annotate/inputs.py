@@ -16,13 +16,16 @@ from typing import Final
 from sama_video.annotate.case import Subject
 from sama_video.annotate.ledger import Ledger
 from sama_video.annotate.stages import Json, Kept, digest
-from sama_video.data.findings import Findings
+from sama_video.data.findings import Finding, Findings
 from sama_video.errors import ConfigError, DataError
 
 MAX_NAME: Final = 100
 _DATA_SUFFIXES: Final = (".json", ".jsonl", ".parquet", ".pkl", ".p", ".xml", ".yaml")
 _DATA_DEPTH: Final = 3
 _LIST: Final = "list"
+_LIST_VERSION: Final = 2
+MAX_LEFT_OUT: Final = 1000
+"""Faults of one input that are kept one by one; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +75,50 @@ class Catalogue:
 
     Attributes:
         faults: What the inputs had that cannot be used, by reason.
+        left_out: The same one by one, as far as they are kept.
     """
 
     inputs: tuple[Input, ...]
     rows: tuple[Listed, ...]
     faults: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[Finding, ...] = ()
 
     def load(self, row: Listed) -> Subject:
         """A subject with its masks."""
         return replace(self.inputs[row.input_idx].load(row.locator), subject_id=row.subject_id)
 
+    def check_usable(self) -> None:
+        """Stop where there is no subject at all.
+
+        Raises:
+            DataError: With the first fault, and how many more there are.
+        """
+        if self.rows:
+            return
+        count = sum(number for _, number in self.faults)
+        if not self.left_out:
+            raise DataError("the inputs name no clip; put at least one in.")
+        more = f", and {count - 1} more" if count > 1 else ""
+        raise DataError(f"the inputs hold no clip that can be used: {told(self.left_out[0])}{more}; correct them.")
+
+
+def told(fault: Finding) -> str:
+    """A fault in a line for people."""
+    place = fault.file if fault.record is None else f"{fault.file}, {fault.record}"
+    return f"{place}: {fault.detail.rstrip('.')} ({fault.reason})"
+
 
 def read_catalogue(inputs: Sequence[Input], ledger: Ledger) -> Catalogue:
-    """The subjects of all inputs, in the order of their names, whatever the order of the files.
-
-    Raises:
-        DataError: There is none.
-    """
+    """The subjects of all inputs, in the order of their names, whatever the order of the files; there may be none."""
     rows: list[Listed] = []
     faults: Counter[str] = Counter()
+    left_out: list[Finding] = []
     for number, one in enumerate(inputs):
-        found, odd = _list_of(one, ledger)
-        rows.extend(replace(row, input_idx=number) for row in found)
-        faults.update(odd)
-    if not rows:
-        told = ", ".join(f"{reason} {count}" for reason, count in sorted(faults.items()))
-        raise DataError(f"the inputs hold no clip that can be used{f' ({told})' if told else ''}; correct them.")
-    return Catalogue(tuple(inputs), tuple(_uniquely_named(rows)), tuple(sorted(faults.items())))
+        found = _list_of(one, ledger)
+        rows.extend(replace(Listed(*row), input_idx=number) for row in found["subjects"])
+        faults.update(found["faults"])
+        left_out.extend(Finding(**row, is_fault=True) for row in found["left_out"])
+    return Catalogue(tuple(inputs), tuple(_uniquely_named(rows)), tuple(sorted(faults.items())), tuple(left_out))
 
 
 def safe_name(text: str) -> str:
@@ -139,16 +159,18 @@ def _stat(file: Path, base: Path) -> list[Json]:
     return [name, found.st_size, found.st_mtime_ns]
 
 
-def _list_of(one: Input, ledger: Ledger) -> tuple[list[Listed], dict[str, int]]:
-    """An input's list: the ledger's, or made now and put there."""
-    key = digest([_LIST, one.key()])
+def _list_of(one: Input, ledger: Ledger) -> Json:
+    """An input's list and what it leaves out: the ledger's, or made now and put there."""
+    key = digest([_LIST, _LIST_VERSION, one.key()])
     known = ledger.result(key)
-    if not isinstance(known, Kept):
-        findings = Findings()
-        rows = [[row.subject_id, row.fingerprint, row.locator] for row in one.listed(findings)]
-        known = Kept({"subjects": rows, "faults": dict(findings.faults)})
-        ledger.append(_LIST, "", key, known)
-    return [Listed(*row) for row in known.payload["subjects"]], known.payload["faults"]
+    if isinstance(known, Kept):
+        return known.payload
+    findings = Findings()
+    rows = [[row.subject_id, row.fingerprint, row.locator] for row in one.listed(findings)]
+    left_out = [row.to_json() for row in findings.rows if row.is_fault][:MAX_LEFT_OUT]
+    made = {"subjects": rows, "faults": dict(findings.faults), "left_out": left_out}
+    ledger.append(_LIST, "", key, Kept(made))
+    return made
 
 
 def _uniquely_named(rows: Sequence[Listed]) -> Iterator[Listed]:

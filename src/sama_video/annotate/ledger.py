@@ -7,7 +7,6 @@ whoever changes them back finds the old rows. Nothing else is remembered between
 
 import json
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ from typing import Final
 
 from sama_video.annotate.stages import Dropped, Json, Kept, Result
 from sama_video.errors import ConfigError, DataError
+from sama_video.remote.sqlite_file import SqliteFile
 
 _SCHEMA_VERSION: Final = 1
-_BUSY_SECONDS: Final = 60.0
 _TABLES: Final = (
     """CREATE TABLE results (
         id INTEGER PRIMARY KEY, stage TEXT NOT NULL, subject TEXT NOT NULL, key BLOB NOT NULL UNIQUE,
@@ -62,28 +61,27 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._prepare()
+            # What is paid for lies in the reply store, which waits for the disk; rows here can be made again.
+            self._file = SqliteFile(path, waits_for_disk=False)
+            version = self._file.prepare(_TABLES, _SCHEMA_VERSION)
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(f"{path} cannot be used as a ledger ({error}); name another --out.") from error
+        if version != _SCHEMA_VERSION:
+            raise ConfigError(
+                f"{path} is a ledger of version {version}, this program reads {_SCHEMA_VERSION}; name another --out."
+            )
 
     def outcomes(self, stage: str) -> dict[bytes, Outcome]:
         """Every result of a stage, of these settings and of others."""
-        with self._lock:
-            rows = self._connection.execute("SELECT key, reason FROM results WHERE stage = ?", (stage,))
+        with self._file.reading() as connection:
+            rows = connection.execute("SELECT key, reason FROM results WHERE stage = ?", (stage,))
             return {key: KEPT if reason is None else Outcome(reason) for key, reason in rows}
 
     def result(self, key: bytes) -> Result | None:
         """One result, with what it holds; None if there is none."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT reason, detail, payload FROM results WHERE key = ?", (key,)
-            ).fetchone()
+        with self._file.reading() as connection:
+            row = connection.execute("SELECT reason, detail, payload FROM results WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
         return Kept(unpack_payload(row[2])) if row[0] is None else Dropped(row[0], row[1] or "")
@@ -105,48 +103,19 @@ class Ledger:
 
     def append_all(self, stage: str, rows: Iterable[tuple[str, bytes, Result]]) -> None:
         """Keep several results, all or none."""
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             for subject_id, key, result in rows:
                 connection.execute(_INSERT, (stage, subject_id, key, *_columns(result)))
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _prepare(self) -> None:
-        # A kill of this process loses nothing that was committed; that takes no wait for the disk at each row. What is
-        # paid for lies in the reply store, which does wait.
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self._transaction() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _TABLES:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            elif version != _SCHEMA_VERSION:
-                raise ConfigError(
-                    f"{self.path} is a ledger of version {version}, this program reads {_SCHEMA_VERSION}; "
-                    "name another --out."
-                )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
 
 
 def _columns(result: Result) -> tuple[str | None, str | None, bytes | None]:

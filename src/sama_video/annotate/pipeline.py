@@ -24,10 +24,10 @@ from sama_video.annotate.ledger import Ledger, alone_in
 from sama_video.annotate.models import open_model
 from sama_video.annotate.official import Sample
 from sama_video.annotate.publishing import is_whole, publish
-from sama_video.annotate.reporting import RunReport, write_report
+from sama_video.annotate.reporting import RunReport, write_left_out, write_report
 from sama_video.annotate.review_writing import sample_of, write_review
 from sama_video.annotate.reviewing import ReviewReport, read_all_decisions
-from sama_video.annotate.run_state import Report, RunState, Tally
+from sama_video.annotate.run_state import Report, RunState
 from sama_video.annotate.selecting import select_all
 from sama_video.annotate.settings import AnnotateSettings, ModelSettings, settings_yaml
 from sama_video.annotate.stages import Json, Kept, Result, Stage, digest, plain
@@ -118,11 +118,11 @@ class Annotation:
         write_report(self.out, report)
         return report
 
-    def dry_run(self) -> tuple[list[Tally], Estimate, Request | None]:
+    def dry_run(self) -> tuple[RunState, Estimate, Request | None]:
         """What has to be known to ask is worked out and kept; nothing is sent. Gives what asking would take."""
         state = self._masklets()
         estimate, first = self._dialogues(state).estimate()
-        return state.tallies, estimate, first
+        return state, estimate, first
 
     def _masklets(self) -> RunState:
         """Subjects up to the stage where a model can be asked about them."""
@@ -145,6 +145,9 @@ class Annotation:
     def _catalogue(self) -> Catalogue:
         inputs = [one.open(self.out) for one in self.settings.inputs]
         found = read_catalogue(inputs, self.ledger)
+        if not found.rows and found.left_out:
+            write_left_out(self.out, found)
+        found.check_usable()
         return found if self.options.limit is None else replace(found, rows=found.rows[: self.options.limit])
 
     def _select(self, state: RunState) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sama_video.annotate.inputs import Catalogue, Listed
 from sama_video.annotate.ledger import KEPT, Ledger, Outcome
-from sama_video.annotate.stages import Json, Kept, Result, Stage
+from sama_video.annotate.stages import Dropped, Json, Kept, Result, Stage
 from sama_video.annotate.works import Job
 
 Report = Callable[[str, int, int], None]
@@ -45,6 +45,25 @@ class Tally:
         }
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A subject that was dropped.
+
+    Attributes:
+        detail: One line for people, or nothing where the reason says it all.
+    """
+
+    stage: str
+    subject: str
+    reason: str
+    detail: str
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"{self.subject}: {self.detail.rstrip('.') or self.reason} ({self.stage}: {self.reason})"
+
+
 class RunState:
     """The way of all subjects through the stages.
 
@@ -62,6 +81,7 @@ class RunState:
         self.alive: dict[str, bytes] = {row.subject_id: bytes.fromhex(row.fingerprint) for row in catalogue.rows}
         self.tallies: list[Tally] = []
         self._keys: dict[str, dict[str, bytes]] = {}
+        self._lost: list[tuple[str, str, str, bytes | None]] = []
 
     def run(self, stage: Stage, perform: Perform, waiting: Counter[str] | None = None) -> None:
         """Bring every subject through a stage; those that have a result already are not touched.
@@ -93,12 +113,19 @@ class RunState:
         """What a stage found out about each subject that is still on its way, one at a time."""
         return ((name, self.payload(stage, name)) for name in self.alive)
 
+    def lost(self) -> Iterator[Lost]:
+        """Each subject that was dropped so far, in the order of the stages."""
+        for stage, name, reason, key in self._lost:
+            result = None if key is None else self.ledger.result(key)
+            yield Lost(stage, name, reason, result.detail if isinstance(result, Dropped) else "")
+
     def drop(self, stage: str, reasons: Mapping[str, str]) -> None:
         """Leave subjects out for reasons that follow from all of them together, and are not kept in the ledger."""
         tally = Tally(stage, len(self.alive), dropped=Counter(reasons.values()))
         self.alive = {name: key for name, key in self.alive.items() if name not in reasons}
         tally.kept = len(self.alive)
         self.tallies.append(tally)
+        self._lost.extend((stage, name, reason, None) for name, reason in reasons.items())
 
     def jobs(self, names: Iterable[str], *, reply: str | None = None, draft: str | None = None) -> Iterator[Job]:
         """What workers need to know, made as it is taken.
@@ -128,6 +155,7 @@ class RunState:
                 continue
             if outcome.reason is not None:
                 tally.dropped[outcome.reason] += 1
+                self._lost.append((stage, name, outcome.reason, key))
                 continue
             alive[name] = self._keys[stage][name] = key
         tally.kept = len(alive)

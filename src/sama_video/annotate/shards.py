@@ -4,12 +4,13 @@
                       NAME.json  NAME.00000.jpg ...  a clip that is a folder of frames
 
 All records of a clip stand in its sample's one JSON file, as a list. The same samples give the same bytes.
+`data.record_tar` reads them.
 """
 
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count, islice
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.data.record_clips import FileClip
+from sama_video.data.record_tar import TarClip
 from sama_video.data.records import DialogueRecord
 from sama_video.errors import DataError
 from sama_video.video.stills import folder_images
@@ -62,34 +64,32 @@ def write_shards(
     return done
 
 
-def read_shard(path: Path) -> Iterator[tuple[str, list[DialogueRecord]]]:
-    """The records of a shard's samples; their clips are named as they stand in the shard."""
-    with tarfile.open(path) as tar:
-        for member in tar:
-            if member.name.endswith(".json"):
-                file = tar.extractfile(member)
-                rows = json.load(file) if file is not None else []
-                yield member.name.removesuffix(".json"), [DialogueRecord.from_json(row) for row in rows]
-
-
 def _add_sample(tar: tarfile.TarFile, sample: str, records: tuple[DialogueRecord, ...]) -> None:
     clip = records[0].clip
     named, files = _clip_files(clip, sample) if isinstance(clip, FileClip) else (clip, [])
     rows = [replace(record, clip=named).to_json() for record in records]
     _add(tar, f"{sample}.json", json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode())
-    for file, name in files:
-        _add(tar, name, file.read_bytes())
+    for content, name in files:
+        _add(tar, name, content)
 
 
-def _clip_files(clip: FileClip, sample: str) -> tuple[FileClip, list[tuple[Path, str]]]:
+def _clip_files(clip: FileClip, sample: str) -> tuple[FileClip, Iterable[tuple[bytes, str]]]:
     """The clip as it stands in a shard, and its files with their names there."""
+    if isinstance(clip, TarClip):
+        known = [Path(name).suffix for name in clip.names or (clip.path,)]
+        names = [f"{sample}.{number:05d}{suffix}" for number, suffix in enumerate(known)]
+        names = names if clip.names else [f"{sample}{known[0]}"]
+        own = {name: getattr(clip, name) for name in ("num_frames", "height", "width", "every", "fps")}
+        named = FileClip(sample if clip.names else names[0], **own, names=tuple(names) if clip.names else ())
+        return named, ((content, name) for (_, content), name in zip(clip.files(), names, strict=True))
     source = (clip.root or Path()) / clip.path
     if source.is_file():
         name = f"{sample}{source.suffix.lower()}"
-        return replace(clip, path=name, root=None), [(source, name)]
+        return replace(clip, path=name, root=None), ((file.read_bytes(), name) for file in [source])
     frames = [source / name for name in clip.names] or list(folder_images(source, str(source)))
     names = [f"{sample}.{number:05d}{frame.suffix.lower()}" for number, frame in enumerate(frames)]
-    return replace(clip, path=sample, names=tuple(names), root=None), list(zip(frames, names, strict=True))
+    packed = ((frame.read_bytes(), name) for frame, name in zip(frames, names, strict=True))
+    return replace(clip, path=sample, names=tuple(names), root=None), packed
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -13,6 +13,8 @@ from sama_video.data.checking_sources import Advance, check_entries, sources_of
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.formats import detect
 from sama_video.data.json_items import BOM, missing_file, note_bom, parse
+from sama_video.data.record_jsonl import record_of_json
+from sama_video.data.record_shards import open_shards
 from sama_video.data.records import DialogueRecord, FileClip
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -27,7 +29,7 @@ from sama_video.data.sources.refcoco import check_masks, read_refcoco
 from sama_video.data.sources.sama import every_record
 from sama_video.data.sources.sama_samples import dialogue_samples
 from sama_video.data.sources.verified import check_clip, verified_expressions, verified_record
-from sama_video.errors import DataError, RegionError, SamaError
+from sama_video.errors import DataError
 
 
 @dataclass
@@ -97,8 +99,8 @@ def layouts_below(base: Path) -> list[Layout]:
         what = "has no data set that is known" if base.is_dir() else "is no folder"
         raise DataError(
             f"{base} {what}; give a folder that holds sama239k_data/, sama_bench/, video_datas/, ref_seg/, "
-            "glamm_data/, llava_data/ or osprey-724k/ directly, or one with .jsonl records of ours or another tool's "
-            "annotations."
+            "glamm_data/, llava_data/ or osprey-724k/ directly, or one with records of ours (.jsonl files, Parquet or "
+            "tar shards) or another tool's annotations."
         )
     return found
 
@@ -163,14 +165,57 @@ def _check_refcoco(layout: Layout, report: CheckReport, advance: Advance) -> Non
 
 
 def _check_records(layout: Layout, report: CheckReport, advance: Advance) -> None:
+    clips = CheckedClips()
     for path in record_files(layout.path):
         for place, line in record_lines(path, report.findings):
             report.records += 1
             try:
-                report.turns_kept += len(_checked_record(line, layout.path, place).turns)
+                record = _record_of_line(line, layout.path, place)
+                clips.check(record, Place(place.file, f"{place.record} ({record.record_id})"))
+                report.turns_kept += len(record.turns)
             except FaultError as error:
                 report.findings.take(error)
             advance(1)
+
+
+def _check_shards(layout: Layout, report: CheckReport, advance: Advance) -> None:
+    clips = CheckedClips()
+    for store in open_shards(layout.path, report.findings):
+        for index in range(len(store)):
+            report.records += 1
+            try:
+                record, place = store.record(index), store.value(index)[1]
+                clips.check(record, Place(place.file, f"{place.record} ({record.record_id})"))
+                report.turns_kept += len(record.turns)
+            except FaultError as error:
+                report.findings.take(error)
+            advance(1)
+
+
+class CheckedClips:
+    """Clips that were decoded to their end; several records are mostly about one."""
+
+    def __init__(self) -> None:
+        self._faults: dict[FileClip, FaultError | None] = {}
+
+    def check(self, record: DialogueRecord, place: Place) -> None:
+        """Decode every frame of a record's clip, unless that was done.
+
+        Raises:
+            FaultError: The clip cannot be used; each of its records is told apart.
+        """
+        clip = record.clip
+        if not isinstance(clip, FileClip):
+            return
+        if clip not in self._faults:
+            try:
+                check_clip(clip, place)
+                self._faults[clip] = None
+            except FaultError as error:
+                self._faults[clip] = error
+        fault = self._faults[clip]
+        if fault is not None:
+            raise FaultError(fault.reason, fault.finding.file, place.record, fault.finding.detail)
 
 
 def record_lines(path: Path, findings: Findings) -> Iterator[tuple[Place, bytes]]:
@@ -187,16 +232,8 @@ def record_lines(path: Path, findings: Findings) -> Iterator[tuple[Place, bytes]
         findings.take(missing_file(path, error))
 
 
-def _checked_record(line: bytes, root: Path, place: Place) -> DialogueRecord:
-    value = parse(line, place.file, place.record, 0)
-    try:
-        record = DialogueRecord.from_json(value, root)
-    except SamaError as error:
-        damaged = isinstance(error, RegionError) or isinstance(error.__cause__, RegionError)
-        raise place.fault("bad_rle" if damaged else "schema_error", str(error)) from None
-    if isinstance(record.clip, FileClip):
-        check_clip(record.clip, Place(place.file, f"{place.record} ({record.record_id})"))
-    return record
+def _record_of_line(line: bytes, root: Path, place: Place) -> DialogueRecord:
+    return record_of_json(parse(line, place.file, place.record, 0), root, place)
 
 
 def _check_as_records(layout: Layout, report: CheckReport, advance: Advance) -> None:
@@ -224,5 +261,6 @@ CHECKERS: dict[Kind, Checker] = {
     "sav": _check_as_records,
     "annotations": _check_as_records,
     "records": _check_records,
+    "record_shards": _check_shards,
 }
 """How each layout is checked; a new layout is a kind in `sources/layouts.py` and a line here."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sama_video.data.checking import EXPRESSIONS, expression_videos, layouts_below, record_lines
 from sama_video.data.checking_sources import count_entries, sources_of
@@ -13,9 +13,13 @@ from sama_video.data.findings import FaultError, Findings
 from sama_video.data.json_items import parse
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import FittedTracks
-from sama_video.data.sources.layouts import Layout, record_files, splits_of
+from sama_video.data.record_shards import open_shards
+from sama_video.data.sources.layouts import Layout, is_published, record_files, splits_of
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.sama import SOURCES, SamaVideo, every_record
+
+OWN_TERMS: Final = "that of the records, see README.md"
+"""Of a data set of one's own in an official layout, whose makers' terms do not concern it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,13 @@ def describe(base: Path, findings: Findings) -> Iterator[Part]:
     Raises:
         DataError: The folder has no layout that is known.
     """
-    describers = {"sama239k": _sama, "sama_bench": _sama, "refcoco": _refcoco, "records": _records}
+    describers = {
+        "sama239k": _sama,
+        "sama_bench": _sama,
+        "refcoco": _refcoco,
+        "records": _records,
+        "record_shards": _records,
+    }
     for layout in layouts_below(base):
         try:
             describer = describers.get(layout.kind, _expressions if layout.kind in EXPRESSIONS else _entries)
@@ -77,7 +87,8 @@ def _sama(layout: Layout, findings: Findings) -> Iterator[Part]:
         if source in by_source:
             counts = by_source[source]
             ordered = {"records": counts["records"], "videos": len(videos[source])} | counts
-            yield Part(layout.name, source, f"videos: {TERMS[source].licence}; {texts}", ordered)
+            official = f"videos: {TERMS[source].licence}; {texts}"
+            yield Part(layout.name, source, OWN_TERMS if is_published(layout.base) else official, ordered)
 
 
 def _num_frames(video: SamaVideo) -> int:
@@ -123,18 +134,26 @@ def _refcoco(layout: Layout, findings: Findings) -> Iterator[Part]:
 
 def _records(layout: Layout, findings: Findings) -> Iterator[Part]:
     by_source: dict[tuple[str, str], Counter[str]] = {}
+    for record in _values(layout, findings):
+        if isinstance(record, dict):
+            key = str(record.get("source")), str(record.get("licence"))
+            counts = by_source.setdefault(key, Counter())
+            counts["records"] += 1
+            for name, field in (("turns", "turns"), ("tracks", "objects")):
+                counts[name] += len(record[field]) if isinstance(record.get(field), list) else 0
+    for (source, licence), counts in sorted(by_source.items()):
+        yield Part(layout.name, source, licence, dict(counts))
+
+
+def _values(layout: Layout, findings: Findings) -> Iterator[object]:
+    """Records as they stand in their files, unchecked."""
+    if layout.kind == "record_shards":
+        for store in open_shards(layout.path, findings):
+            yield from (store.value(index)[0] for index in range(len(store)))
+        return
     for path in record_files(layout.path):
         for place, line in record_lines(path, findings):
             try:
-                record = parse(line, place.file, place.record, 0)
+                yield parse(line, place.file, place.record, 0)
             except FaultError as error:
                 findings.take(error)
-                continue
-            if isinstance(record, dict):
-                key = str(record.get("source")), str(record.get("licence"))
-                counts = by_source.setdefault(key, Counter())
-                counts["records"] += 1
-                for name, field in (("turns", "turns"), ("tracks", "objects")):
-                    counts[name] += len(record[field]) if isinstance(record.get(field), list) else 0
-    for (source, licence), counts in sorted(by_source.items()):
-        yield Part(layout.name, source, licence, dict(counts))

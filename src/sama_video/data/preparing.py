@@ -17,7 +17,7 @@ import yaml
 from sama_video.data.counting import COUNTERS, Advance, CountPart
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.json_items import read_items
-from sama_video.data.licences import TERMS
+from sama_video.data.licences import Terms, terms_of
 from sama_video.data.mask_files import open_mask_file
 from sama_video.data.mask_index import index_places
 from sama_video.data.sources.counters import COUNTERS as MORE_COUNTERS
@@ -40,19 +40,20 @@ class Fetch:
     Attributes:
         publisher: Who gives it out, by name.
         url: The publisher's own address, where it is well known; else None.
-        licence: As the publisher states it.
+        terms: As the publisher states them.
         into: Folder below `--data`.
     """
 
     what: str
     publisher: str
     url: str | None
-    licence: str
+    terms: Terms
     into: str
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, str | bool | None]:
         """An entry of `fetch` in `sama data prepare --json`."""
-        return {"what": self.what, "from": self.publisher, "url": self.url, "licence": self.licence, "into": self.into}
+        terms = {"licence": self.terms.licence, "commercial": self.terms.commercial, "stated": self.terms.stated}
+        return {"what": self.what, "from": self.publisher, "url": self.url, **terms, "into": self.into}
 
 
 @dataclass(frozen=True)
@@ -285,8 +286,7 @@ def _data_set(name: str, row: Mapping[str, Any]) -> DataSet:
 
 
 def _fetch(row: Mapping[str, str]) -> Fetch:
-    licence = TERMS[row["terms"]].licence if "terms" in row else row["licence"]
-    return Fetch(row["what"], row["from"], row.get("url"), licence, row["into"])
+    return Fetch(row["what"], row["from"], row.get("url"), terms_of(row["terms"]), row["into"])
 
 
 def _part(name: str, row: Mapping[str, Any]) -> Part:

@@ -30,7 +30,8 @@ from sama_video.data.preview_subjects import (
     sama_subject,
 )
 from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
+from sama_video.data.record_shards import open_shards
+from sama_video.data.record_store import RecordStore, StoreOptions
 from sama_video.data.sources.layouts import Layout, record_files, splits_of
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.sama import every_record
@@ -166,7 +167,13 @@ def _write(page: IO[str], base: Path, chosen: Iterable[Candidate], preview: Prev
 
 def _candidates(layout: Layout, preview: Preview) -> Iterator[Candidate]:
     findings = Findings(base=layout.base)
-    readers = {"sama239k": _sama, "sama_bench": _sama, "refcoco": _refcoco, "records": _records}
+    readers = {
+        "sama239k": _sama,
+        "sama_bench": _sama,
+        "refcoco": _refcoco,
+        "records": _records,
+        "record_shards": _shards,
+    }
     try:
         reader = readers.get(layout.kind, _expressions if layout.kind in EXPRESSIONS else _entries)
         yield from reader(layout, preview, findings)
@@ -224,6 +231,20 @@ def _records(layout: Layout, preview: Preview, findings: Findings) -> Iterator[C
                 yield partial(_with_names, partial(_record, layout, path, number, offset), layout)
         except OSError as error:
             findings.take(missing_file(path, error))
+
+
+def _shards(layout: Layout, preview: Preview, findings: Findings) -> Iterator[Candidate]:
+    for store in open_shards(layout.path, findings):
+        for index in range(len(store)):
+            yield partial(_with_names, partial(_of_shard, layout, store, index), layout)
+
+
+def _of_shard(layout: Layout, store: RecordStore, index: int) -> Subject:
+    try:
+        record = store.record(index)
+    except FaultError as error:
+        return dropped(layout, [error.finding])
+    return dialogue_subject(record, store.name if layout.name == "." else f"{layout.name}, {store.name}")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int]]:

@@ -9,13 +9,14 @@ from sama_video.data.formats import detect
 from sama_video.data.record_jsonl import JsonlStore
 from sama_video.data.record_parquet import ParquetStore, shard_files
 from sama_video.data.record_store import RecordStore, StoreOptions
-from sama_video.data.sources.layouts import REF_SAV_FILE, find_layouts, record_files
+from sama_video.data.record_tar import TarStore, tar_files
+from sama_video.data.sources.layouts import REF_SAV_FILE, find_layouts, has_records, record_files
 from sama_video.data.sources.refcoco import INSTANCES, REFS
 from sama_video.data.sources.sama import RECORD_FILE
 from sama_video.data.sources.to_records import OPENERS, open_source
 from sama_video.errors import DataError
 
-OWN: Final = ("jsonl", "parquet")
+OWN: Final = ("jsonl", "parquet", "webdataset")
 LAYOUTS: Final = (*OWN, *OPENERS)
 """Names that `open_store` takes."""
 
@@ -30,9 +31,13 @@ def open_layout(path: Path, layout: str, options: StoreOptions, root: Path | Non
     layout = layout_of(path) if layout == "auto" else layout
     if layout in OPENERS:
         return open_source(path, layout, options, findings)
+    store: RecordStore
     if layout == "parquet":
         files = [path] if path.is_file() else shard_files(path)
-        store: RecordStore = ParquetStore(_some(files, path, "Parquet shard"), root, findings)
+        store = ParquetStore(_some(files, path, "Parquet shard"), root, findings)
+    elif layout == "webdataset":
+        files = [path] if path.is_file() else tar_files(path)
+        store = TarStore(_some(files, path, "tar shard"), findings)
     else:
         files = [path] if path.is_file() else record_files(path)
         store = JsonlStore(_some(files, path, ".jsonl file"), root, findings)
@@ -46,7 +51,7 @@ def layout_of(path: Path) -> str:
         DataError: It has none that is known, or holds several data sets.
     """
     if path.is_file():
-        known: Mapping[str, str] = {".jsonl": "jsonl", ".parquet": "parquet"}
+        known: Mapping[str, str] = {".jsonl": "jsonl", ".parquet": "parquet", ".tar": "webdataset"}
         found = "ref_sav" if path.name == REF_SAV_FILE else known.get(path.suffix)
     else:
         found = _layout_of_folder(path)
@@ -69,6 +74,8 @@ def _layout_of_folder(path: Path) -> str | None:
         return "parquet"
     if any(name.endswith(".jsonl") for name in names):
         return "jsonl"
+    if any(name.endswith(".tar") for name in names) and has_records(path):
+        return "webdataset"
     if INSTANCES in names and names.intersection(REFS):
         return "refcoco"
     if any(name.startswith("meta_expressions_") and name.endswith("_.json") for name in names):

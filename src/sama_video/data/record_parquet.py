@@ -148,12 +148,17 @@ class ParquetStore(RecordStore):
 
     def record(self, index: int, epoch: int = 0) -> DialogueRecord:
         """One record; its row group stays in memory until another is asked for. `epoch` changes nothing."""
+        value, place = self.value(index)
+        return record_of_json(value, self.root or Path(place.file).parent, place)
+
+    def value(self, index: int) -> tuple[object, Place]:
+        """One record in the form of a line of a record file, unchecked, and where it is."""
         group = int(np.searchsorted(self._group_ends, self._checked(index), side="right"))
         first = int(self._group_ends[group - 1]) if group else 0
         file = self.files[int(self._group_files[group])]
         row = self._group(group, file).slice(index - first, 1).to_pylist()[0]
         number = index - int(self._first_of_file(group))
-        return record_of_json(json_of_row(row), self.root or file.parent, Place(str(file), f"record {number}"))
+        return json_of_row(row), Place(str(file), f"record {number}")
 
     def task(self, index: int) -> Task:
         """What a record teaches."""

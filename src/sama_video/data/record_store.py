@@ -147,9 +147,9 @@ def open_store(
     """Open records without reading them.
 
     Args:
-        path: A JSON Lines file, a folder of such files or of Parquet shards, or the folder of a published data set
-            (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`), or annotations of
-            another tool.
+        path: A JSON Lines file, a folder of such files or of Parquet or WebDataset shards, or the folder of a published
+            data set (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`), or
+            annotations of another tool.
         layout: One of `LAYOUTS`, or "auto" to tell it by names and files.
         options: How entries of published data sets become records.
         root: Folder that the clips of our own records are named relative to; that of the file if not given.

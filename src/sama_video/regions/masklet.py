@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from sama_video.errors import RegionError
-from sama_video.regions.rle import Rle, area, as_rle, box_of, decode, encode
+from sama_video.regions.rle import Rle, areas, as_rle, box_of, decode, encode
 from sama_video.regions.wire import checked_keys, checked_number
 
 
@@ -39,7 +39,8 @@ class Masklet:
                     f"masklet {self.object_id} is {self.height}x{self.width}, but its mask on frame {frame_idx} is "
                     f"{rle['size'][0]}x{rle['size'][1]} (height x width); all masks have the clip's size."
                 )
-        visible = tuple(rle if rle is not None and area(rle) else None for rle in self.rles)
+        sizes = iter(areas([rle for rle in self.rles if rle is not None]))
+        visible = tuple(rle if rle is not None and next(sizes) else None for rle in self.rles)
         object.__setattr__(self, "rles", visible)
 
     def __hash__(self) -> int:

@@ -20,6 +20,7 @@ MAX_PIXELS = 2**26
 
 _CODE_BITS = 5
 _JOINED_FRAMES = 128  # of two tracks compared at once
+_SUMMED_MASKS = 32  # at once: more at a time leave the processor's cache where masks are ragged
 _MAX_CODE_LENGTH = 6  # a run below 2**29, sign included, needs 6 characters
 
 
@@ -68,6 +69,17 @@ def decode(rle: Rle) -> Bool[np.ndarray, "height width"]:
 def area(rle: Rle) -> int:
     """Number of pixels in the mask."""
     return int(_runs(rle)[1::2].sum())
+
+
+def areas(rles: Sequence[Rle]) -> list[int]:
+    """Number of pixels in each mask: what `area` gives, several times faster for the masks of a clip."""
+    found: list[int] = []
+    for begin in range(0, len(rles), _SUMMED_MASKS):
+        runs, counts = unpack(rles[begin : begin + _SUMMED_MASKS])
+        first = np.cumsum(counts) - counts
+        filled = (np.arange(runs.size) - np.repeat(first, counts)) & 1
+        found += np.add.reduceat(runs * filled, first).tolist()
+    return found
 
 
 def unpack(rles: Sequence[Rle]) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " masks"]]:

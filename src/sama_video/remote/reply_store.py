@@ -8,23 +8,22 @@ the correction are written together, and before anybody reads the reply.
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sama_video.errors import ConfigError, SamaError
 from sama_video.remote.messages import Reply, Request
+from sama_video.remote.sqlite_file import SqliteFile
 
 _SCHEMA_VERSION = 1
-_BUSY_SECONDS = 60.0
-_TABLES = """
-CREATE TABLE replies (key TEXT PRIMARY KEY, model TEXT NOT NULL, prompt_version TEXT NOT NULL, reply TEXT NOT NULL);
-CREATE TABLE attempts (id INTEGER PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL,
-                       prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, money REAL NOT NULL);
-"""
+_TABLES = (
+    "CREATE TABLE replies (key TEXT PRIMARY KEY, model TEXT NOT NULL, prompt_version TEXT NOT NULL, "
+    "reply TEXT NOT NULL)",
+    "CREATE TABLE attempts (id INTEGER PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, "
+    "prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, money REAL NOT NULL)",
+)
 
 State = Literal["under_way", "paid", "free", "doubtful"]
 """What is known of an attempt: not over yet, replied, refused before any work, or lost after it was sent."""
@@ -96,25 +95,24 @@ class ReplyStore:
 
     def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         self.path = str(path)
-        self._lock = threading.Lock()
-        in_memory = self.path == ":memory:"
-        if read_only and not in_memory and not Path(path).is_file():
+        if read_only and self.path != ":memory:" and not Path(path).is_file():
             raise ConfigError(f"there are no recorded replies at {path}; ask once without replay, or name their file.")
         try:
-            if not in_memory and not read_only:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            address = self.path if in_memory else f"{Path(path).resolve().as_uri()}{'?mode=ro' if read_only else ''}"
-            self._connection = sqlite3.connect(
-                address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=not in_memory
-            )
-            self._prepare()
+            # What a reply cost is lost with it, so each commit waits until the disk has it.
+            self._file = SqliteFile(path, read_only=read_only)
+            version = self._file.prepare(_TABLES, _SCHEMA_VERSION)
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(f"{path} cannot be used for replies ({error}); name another file.") from error
+        if version != _SCHEMA_VERSION:
+            raise ConfigError(
+                f"{self.path} holds replies in version {version}, and this program reads {_SCHEMA_VERSION}; "
+                "name another file."
+            )
 
     def get(self, key: str) -> Reply | None:
         """The reply to the request of that hash, when there is one."""
-        with self._lock:
-            row = self._connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        with self._file.reading() as connection:
+            row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else Reply.from_json(json.loads(row[0]))
 
     def begin(self, key: str, most: Bill, budget: Budget = Budget()) -> int:
@@ -123,7 +121,7 @@ class ReplyStore:
         Raises:
             BudgetError: With it the book could exceed the budget.
         """
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             _check_budget(_spent(connection), most, budget)
             row = (key, "under_way", most.prompt_tokens, most.completion_tokens, most.money)
             cursor = connection.execute(
@@ -135,7 +133,7 @@ class ReplyStore:
 
     def pay(self, attempt: int, bill: Bill, key: str, model: str, request: Request, reply: Reply) -> None:
         """Keep a reply and correct its entry, both or neither."""
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             connection.execute(
                 "UPDATE attempts SET state = 'paid', prompt_tokens = ?, completion_tokens = ?, money = ? WHERE id = ?",
                 (bill.prompt_tokens, bill.completion_tokens, bill.money, attempt),
@@ -147,7 +145,7 @@ class ReplyStore:
 
     def give_up(self, attempt: int, *, free: bool) -> None:
         """Close an attempt without a reply: free when the server refused it, else kept at the most it can cost."""
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             if free:
                 connection.execute(
                     "UPDATE attempts SET state = 'free', prompt_tokens = 0, completion_tokens = 0, money = 0 "
@@ -159,43 +157,12 @@ class ReplyStore:
 
     def spent(self) -> Spent:
         """The sum of the book."""
-        with self._lock:
-            return _spent(self._connection)
+        with self._file.reading() as connection:
+            return _spent(connection)
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
-            self._connection.close()
-
-    def _prepare(self) -> None:
-        """Make the tables once, also when two processes start together; refuse a file of another version."""
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            # What a reply cost is lost with it, so each commit waits until the disk has it.
-            self._connection.execute("PRAGMA synchronous = FULL")
-            with self._transaction() as connection:
-                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in _TABLES.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        elif version != _SCHEMA_VERSION:
-            raise ConfigError(
-                f"{self.path} holds replies in version {version}, and this program reads {_SCHEMA_VERSION}; "
-                "name another file."
-            )
-        self._connection.execute("PRAGMA synchronous = FULL")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All statements inside, or none; other processes wait at the door."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        self._file.close()
 
 
 def _spent(connection: sqlite3.Connection) -> Spent:

@@ -14,6 +14,7 @@ from sama_video.errors import ConfigError
 
 RECIPES = Path(__file__).parent / "recipes"
 T = typing.TypeVar("T")
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 STAGE_NAMES = ("segment", "track", "see", "speak", "refer", "joint")
 PLAIN_STAGE_NAMES = ("plain_segment", "plain_track", "plain_see", "plain_refer")
 """Stages that lead to their namesakes by the older, plainer world; a recipe leaves them out by giving them no steps."""
@@ -207,6 +208,19 @@ def stage_yaml(config: TrainConfig, name: str) -> str:
     )
 
 
+def first_difference(begun: Any, given: Any, where: str = "") -> str:
+    """The first setting in which two trees differ.
+
+    >>> first_difference({"steps": 8, "lora": {"rank": 4}}, {"steps": 8, "lora": {"rank": 2}})
+    'lora.rank was 4 and is 2'
+    """
+    if isinstance(begun, dict) and isinstance(given, dict):
+        for key in (*begun, *given):
+            if begun.get(key) != given.get(key):
+                return first_difference(begun.get(key), given.get(key), f"{where}.{key}" if where else str(key))
+    return f"{where} was {begun!r} and is {given!r}"
+
+
 def from_tree(kind: type[T], tree: object, where: str) -> T:
     """A frozen dataclass from nested plain values, refusing unknown keys and wrong types."""
     if not isinstance(tree, dict):
@@ -263,7 +277,7 @@ def _value(hint: Any, value: object, where: str) -> Any:
     if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
         value = _float(value, where)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} is {value!r}; it takes a {hint.__name__}.")
+        raise ConfigError(f"{where} is {value!r}; it takes {_KINDS.get(hint, hint.__name__)}.")
     return value
 
 

@@ -10,16 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
-from sama_video.train.config import OptimizerConfig, TrainConfig, stage_yaml, to_yaml
+from sama_video.train.config import OptimizerConfig, TrainConfig, first_difference, stage_yaml, to_yaml
 from sama_video.train.stages.base import Logs, Stage
+from sama_video.train.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +82,17 @@ class RunFolder:
         """The weights a finished stage left.
 
         Raises:
-            CheckpointError: The stage has not finished here.
+            CheckpointError: The stage has not finished here, or its weights are damaged.
         """
         path = self.stage(name) / "final.safetensors"
         if not path.is_file():
             raise CheckpointError(f"stage {name} has not finished in {self.path}; run it first: stages=[{name}].")
-        return load_file(path)
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{path} is damaged ({_first_line(error)}); remove it and go on with --resume, which writes it anew."
+            ) from error
 
     def _check_stage(self, run: TrainConfig, name: str, resume: bool) -> None:
         begun = self.stage(name) / "recipe.yaml"
@@ -92,9 +101,10 @@ class RunFolder:
         if not resume:
             raise ConfigError(f"{self.path} already holds stage {name}; add --resume, or choose an empty folder.")
         if begun.read_text() != stage_yaml(run, name):
+            told = first_difference(yaml.safe_load(begun.read_text()), yaml.safe_load(stage_yaml(run, name)))
             raise ConfigError(
-                f"stage {name} in {self.path} was begun with other settings; repeat those of {begun}, or choose an "
-                "empty folder."
+                f"stage {name} in {self.path} was begun with other settings ({told}); repeat those of {begun}, or "
+                "choose an empty folder."
             )
 
 
@@ -163,27 +173,37 @@ class StageRun:
         return self.path / "checkpoint.pt"
 
     def run(self) -> None:
-        """Train to the last step and leave the result; a keyboard interrupt leaves a checkpoint."""
-        settings, saved_at = self.stage.settings, time.monotonic()
+        """Train to the last step and leave the result.
+
+        Raises:
+            KeyboardInterrupt: Somebody asked to stop, and the checkpoint is written.
+        """
         self._drop_later_figures()
-        window: list[Logs] = []
-        try:
-            while self.step < settings.steps:
-                window.append(self.train_step())
-                if self.step % self.config.log_every == 0 or self.step == settings.steps:
-                    self._write_figures({"train": _mean(window)})
-                    window = []
-                every = settings.evaluate_every
-                if self.step == settings.steps or (every and self.step % every == 0):
-                    self._evaluate()
-                if time.monotonic() - saved_at >= self.config.checkpoint_seconds:
-                    self.save_checkpoint()
-                    saved_at = time.monotonic()
-        except KeyboardInterrupt:
+        with StopRequest() as stop:
+            self._train(stop)
             self.save_checkpoint()
-            raise
-        self.save_checkpoint()
-        _write_with(self.path / "final.safetensors", lambda path: save_file(self.stage.result(), path))
+            steps = self.stage.settings.steps
+            if self.step == steps:
+                _write_with(self.path / "final.safetensors", lambda path: save_file(self.stage.result(), path))
+            if stop.is_made:
+                logger.warning("stopped at step %d of %d of %s; --resume goes on", self.step, steps, self.stage.name)
+                raise KeyboardInterrupt
+
+    def _train(self, stop: StopRequest) -> None:
+        """Step by step, to the last one or until somebody asks to stop."""
+        settings, saved_at = self.stage.settings, time.monotonic()
+        window: list[Logs] = []
+        while self.step < settings.steps and not stop.is_made:
+            window.append(self.train_step())
+            if self.step % self.config.log_every == 0 or self.step == settings.steps:
+                self._write_figures({"train": _mean(window)})
+                window = []
+            every = settings.evaluate_every
+            if self.step == settings.steps or (every and self.step % every == 0):
+                self._evaluate()
+            if time.monotonic() - saved_at >= self.config.checkpoint_seconds:
+                self.save_checkpoint()
+                saved_at = time.monotonic()
 
     def train_step(self) -> Logs:
         """One update.
@@ -222,10 +242,16 @@ class StageRun:
         _write_with(self.checkpoint_path, lambda path: torch.save(state, path))
 
     def _restore(self) -> None:
-        state = torch.load(self.checkpoint_path, weights_only=True, map_location=self.accelerator.device)
-        self.stage.load_state_dict(state["weights"], strict=True)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        try:
+            state = torch.load(self.checkpoint_path, weights_only=True, map_location=self.accelerator.device)
+            self.stage.load_state_dict(state["weights"], strict=True)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], state["seconds"]
+        except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint_path} is damaged or of another model ({_first_line(error)}); remove it to begin "
+                f"stage {self.stage.name} anew with --resume."
+            ) from error
 
     def _evaluate(self) -> None:
         self.stage.eval()
@@ -336,6 +362,10 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError):
         return math.inf  # a line that a kill cut short
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ def command(out: Path, base: Path, *options: str, processes: int = 1) -> list[st
     return [*launcher, str(SCRIPT), str(out), str(base), *options]
 
 
-def start(out: Path, base: Path, *options: str, processes: int = 1) -> int:
+def start(out: Path, base: Path, *options: str, processes: int = 1, stops: bool = False) -> int:
     done = subprocess.run(
         command(out, base, *options, processes=processes),
         env=ENVIRONMENT,
@@ -36,6 +36,9 @@ def start(out: Path, base: Path, *options: str, processes: int = 1) -> int:
         timeout=600,
         check=False,
     )
+    if stops:
+        assert "stopped at step" in done.stderr, done.stderr
+        return done.returncode
     assert done.returncode in (0, KILLED, 1), done.stderr
     if done.returncode == 1:
         assert "Signal 9" in done.stderr, done.stderr  # torchrun tells of a killed process so
@@ -105,6 +108,22 @@ def test_a_kill_from_outside_at_any_moment(base: Path, unbroken: Path, tmp_path:
     assert kills
     assert start(out, base, "--resume", "every=1") == 0
     assert_same_weights(out, unbroken)
+
+
+def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint(base: Path, unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert start(out, base, "stop_at=3", "workers=1", stops=True) != 0
+    assert [path.name for path in sorted(out.glob("checkpoint-*"))] == ["checkpoint-2", "checkpoint-3"]
+    assert start(out, base, "--resume") == 0
+    assert_same_weights(out, unbroken)
+
+
+def test_two_processes_stop_at_one_step(base: Path, unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert start(out, base, "accumulation=1", "stop_at=1", "stop_rank=1", processes=2, stops=True) != 0
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-2"]
+    assert start(out, base, "--resume", "accumulation=1", processes=2) == 0
+    assert_same_losses(out, unbroken)
 
 
 # One process adds up the gradients of two micro-steps, two processes average theirs: the same sums in another order.

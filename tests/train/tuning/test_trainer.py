@@ -11,11 +11,11 @@ import torch
 from tuning_world import lost, synthetic_record, tiny_base, tiny_mixture, tiny_settings
 
 from sama_video.chat.loading import load
-from sama_video.errors import ConfigError, DataError, MissingExtraError
+from sama_video.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from sama_video.train.config import from_tree
 from sama_video.train.tuning.base import Base, prepare
 from sama_video.train.tuning.callbacks import SegWatch, TuneProgress
-from sama_video.train.tuning.folder import TuneFolder
+from sama_video.train.tuning.folder import TuneFolder, read_state
 from sama_video.train.tuning.settings import EngineSettings, LoraSettings, TuneConfig
 from sama_video.train.tuning.trainer import TuneResult, tune
 
@@ -95,7 +95,7 @@ def test_a_folder_in_use_is_not_overwritten(run: tuple[Path, TuneResult, list[Tu
     out, _, _ = run
     with pytest.raises(ConfigError, match="--resume"):
         tune(SETTINGS, out, base=tiny_base(), stream=tiny_mixture())
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match=r"other settings \(steps was 3 and is 9\)"):
         tune(replace(SETTINGS, steps=9), out, base=tiny_base(), stream=tiny_mixture(), resume=True)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="holds no run"):
@@ -113,6 +113,23 @@ def test_other_data_or_base_is_refused_on_resume(
     other = replace(tiny_base(), fingerprint="other")
     with pytest.raises(ConfigError, match="fingerprint"):
         tune(SETTINGS, tmp_path / "run", base=other, stream=tiny_mixture(records), resume=True)
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(
+    run: tuple[Path, TuneResult, list[TuneProgress]], tmp_path: Path
+) -> None:
+    out, _, _ = run
+    shutil.copytree(out / "checkpoint-3", tmp_path / "checkpoint-3")
+    assert read_state(tmp_path / "checkpoint-3")["step"] == 3
+    for name in ("trained.safetensors", "optimizer.pt", "trainer_state.json"):
+        whole = (tmp_path / "checkpoint-3" / name).read_bytes()
+        (tmp_path / "checkpoint-3" / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(CheckpointError, match=rf"{name} is damaged.*from the one before"):
+            read_state(tmp_path / "checkpoint-3")
+        (tmp_path / "checkpoint-3" / name).write_bytes(whole)
+    (tmp_path / "checkpoint-3" / "scheduler.pt").unlink()
+    with pytest.raises(CheckpointError, match="scheduler.pt"):
+        read_state(tmp_path / "checkpoint-3")
 
 
 def test_a_full_disk_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

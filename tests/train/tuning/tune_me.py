@@ -2,6 +2,7 @@
 
 die_at=N          kill this process in step N, after the optimiser has moved the weights
 die_in_save=N     kill it in the middle of writing the checkpoint of step N
+stop_at=N         send it a Ctrl-C in step N; with stop_rank=R only to that process
 kind=fsdp2        the engine
 batch=2 accumulation=1 steps=4 every=2
 """
@@ -28,6 +29,17 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def arrange_stop(stop_at: int, rank: int) -> None:
+    loss = engine.TuneTrainer.compute_loss
+
+    def compute(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        if trainer.state.global_step == stop_at - 1 and trainer.args.process_index == rank:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(trainer, *args, **kwargs)
+
+    engine.TuneTrainer.compute_loss = compute  # type: ignore[method-assign]
+
+
 def arrange_death(die_at: int, die_in_save: int) -> None:
     whole_save = engine.TuneTrainer._save_optimizer_and_scheduler
     step_end = engine.TuneTrainer._maybe_log_save_evaluate
@@ -50,6 +62,7 @@ def main() -> None:
     torch.set_num_threads(1)
     given = dict(part.split("=") for part in sys.argv[3:] if "=" in part)
     arrange_death(int(given.get("die_at", 0)), int(given.get("die_in_save", 0)))
+    arrange_stop(int(given.get("stop_at", 0)), int(given.get("stop_rank", 0)))
     settings = tiny_settings(
         model=sys.argv[2],
         batch=int(given.get("batch", 1)),

@@ -16,6 +16,7 @@ from sama_video.app.cli.output import Output, output_option
 from sama_video.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sama_video.train.config import TrainConfig
     from sama_video.train.engine import Progress
     from sama_video.train.tuning.callbacks import TuneProgress
     from sama_video.train.tuning.plan import Plan
@@ -136,11 +137,7 @@ def _train_stages(
 
     run = load_recipe(recipe, overrides)
     if dry_run:
-        steps = {name: run.stage(name).steps for name in run.stages}
-        output.line(f"{recipe}: {run.preset} from nothing, in stages; {folder}")
-        for name, count in steps.items():
-            output.line(f"  {name:<14} {count} steps of {run.stage(name).batch}")
-        output.document({"schema": "sama-train-plan/1", "recipe": recipe, "out": str(folder), "stages": steps})
+        _show_stages(recipe, run, folder, output)
         return
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     report = show_progress if sys.stderr.isatty() else None
@@ -159,6 +156,23 @@ def _train_stages(
             "model": None if model is None else str(model),
             "command": shlex.join(["sama", *sys.argv[1:]]),
         }
+    )
+
+
+def _show_stages(recipe: str, run: "TrainConfig", folder: Path, output: Output) -> None:
+    """What each stage would train."""
+    from sama_video.train.stage_plan import plan_stages
+    from sama_video.train.stages import STAGES
+
+    plans = plan_stages(run, STAGES)
+    output.line(f"{recipe}: {run.preset} from nothing, in stages, on clips that are drawn; {folder}")
+    for one in plans:
+        for line in one.lines():
+            output.line(line)
+    steps = {one.name: one.steps for one in plans}
+    plan = [one.to_json() for one in plans]
+    output.document(
+        {"schema": "sama-train-plan/1", "recipe": recipe, "out": str(folder), "stages": steps, "plan": plan}
     )
 
 

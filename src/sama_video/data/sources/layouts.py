@@ -34,6 +34,7 @@ Kind: TypeAlias = Literal[
     "sav",
     "annotations",
     "records",
+    "record_shards",
 ]
 
 _VIDEO_SETS: Final[dict[str, Kind]] = {
@@ -63,6 +64,14 @@ _MARKS: Final[dict[Kind, tuple[str, ...]]] = {
 
 REF_SAV_FILE: Final = "Ref-SAV.json"
 MAX_SNIFFED_BYTES: Final = 4096
+SHARD_SUFFIXES: Final = (".parquet", ".tar")
+"""Of files that hold many records of ours."""
+
+_MANIFEST: Final = "dataset.json"
+_MANIFEST_SCHEMA: Final = "sama-dataset/"
+_PARTS: Final = ("train", "test")
+_PARQUET_MARK: Final = b"sama_schema"
+_FOOTER_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,9 @@ class Layout:
 
 
 def find_layouts(base: Path) -> list[Layout]:
-    """Every official layout directly below a folder, or the folder itself if it is one; empty if there is none."""
-    found = [Layout(kind, path, base) for kind, path in _found(base)]
-    return found or [Layout(kind, base, base) for kind in _itself(base)]
+    """Every official layout directly below a folder, or the folder itself if it is one, and our records beside it."""
+    found = list(_found(base)) or [(kind, base) for kind in _itself(base)]
+    return [Layout(kind, path, base) for kind, path in dict.fromkeys([*found, *_own_records(base)])]
 
 
 def splits_of(layout: Layout) -> list[str]:
@@ -124,6 +133,43 @@ def _found(base: Path) -> Iterator[tuple[Kind, Path]]:
         # A folder of pictures for a benchmark alone is no training set.
         if (base / name).is_dir() and (kind not in ("gcg", "vidstg") or _has_marks(base / name, kind)):
             yield kind, base / name
+
+
+def _own_records(base: Path) -> Iterator[tuple[Kind, Path]]:
+    """Record files and shards of ours: in the folder, or in the parts of a data set that was published there."""
+    if any(path.name.endswith(".jsonl") and _begins_with_record(path) for path in _entries(base)):
+        yield "records", base
+    for folder in (base, *((base / part for part in _PARTS) if is_published(base) else ())):
+        if has_records(folder):
+            yield "record_shards", folder
+
+
+def is_published(folder: Path) -> bool:
+    """Whether `sama data annotate` has put a data set there."""
+    return _says(folder / _MANIFEST, _MANIFEST_SCHEMA)
+
+
+def has_records(folder: Path) -> bool:
+    """Whether a folder holds Parquet or WebDataset shards of records of ours."""
+    return any(path.suffix in SHARD_SUFFIXES and _is_shard(path) for path in _entries(folder))
+
+
+def _is_shard(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    if path.suffix == ".tar":
+        return _says(path, SCHEMA_FAMILY)
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _FOOTER_BYTES))
+        return _PARQUET_MARK in file.read()
+
+
+def _says(path: Path, words: str) -> bool:
+    """Whether a file has some words near its beginning."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return words.encode() in file.read(MAX_SNIFFED_BYTES)
 
 
 def _split_file(root: Path, split: str) -> Path:

@@ -7,6 +7,7 @@ found there in minutes; from nothing, clips of the diagnostic world teach them f
 from typing import Any, ClassVar
 
 from sama_video.train.config import SeeConfig, SegmentConfig, TrackConfig, TrainConfig
+from sama_video.train.stages.base import Stage
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
@@ -14,20 +15,25 @@ from sama_video.train.stages.track import TrackStage
 from sama_video.train.worlds import PlainWorld, World
 
 
-class PlainSegmentStage(SegmentStage):
-    """Single frames from nothing."""
-
-    name: ClassVar[str] = "plain_segment"
+class OnPlainClips(Stage):
+    """A first lesson: on clips of the plain world, after no other stages than the class itself names."""
 
     @classmethod
     def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
-        """None."""
-        return ()
+        """Those of `starts_from`, whatever else the recipe has."""
+        return cls.starts_from
 
     @property
     def world(self) -> World[Any]:
         """The plain one."""
         return PlainWorld()
+
+
+class PlainSegmentStage(OnPlainClips, SegmentStage):
+    """Single frames from nothing."""
+
+    name: ClassVar[str] = "plain_segment"
+    starts_from: ClassVar[tuple[str, ...]] = ()
 
     @property
     def segment_settings(self) -> SegmentConfig:
@@ -35,16 +41,11 @@ class PlainSegmentStage(SegmentStage):
         return self.run.plain_segment
 
 
-class PlainTrackStage(TrackStage):
+class PlainTrackStage(OnPlainClips, TrackStage):
     """Memory from nothing."""
 
     name: ClassVar[str] = "plain_track"
     starts_from: ClassVar[tuple[str, ...]] = ("plain_segment",)
-
-    @property
-    def world(self) -> World[Any]:
-        """The plain one."""
-        return PlainWorld()
 
     @property
     def segment_settings(self) -> SegmentConfig:
@@ -57,20 +58,11 @@ class PlainTrackStage(TrackStage):
         return self.run.plain_track
 
 
-class PlainSeeStage(SeeStage):
+class PlainSeeStage(OnPlainClips, SeeStage):
     """The vision tower from nothing."""
 
     name: ClassVar[str] = "plain_see"
-
-    @classmethod
-    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    @property
-    def world(self) -> World[Any]:
-        """The plain one."""
-        return PlainWorld()
+    starts_from: ClassVar[tuple[str, ...]] = ()
 
     @property
     def see_settings(self) -> SeeConfig:
@@ -78,18 +70,8 @@ class PlainSeeStage(SeeStage):
         return self.run.plain_see
 
 
-class PlainReferStage(ReferStage):
+class PlainReferStage(OnPlainClips, ReferStage):
     """Dialogues after nothing but sight and words."""
 
     name: ClassVar[str] = "plain_refer"
     starts_from: ClassVar[tuple[str, ...]] = ("plain_see", "speak")
-
-    @classmethod
-    def predecessors(cls, run: TrainConfig) -> tuple[str, ...]:
-        """Sight on plain clips, and the language of masks."""
-        return cls.starts_from
-
-    @property
-    def world(self) -> World[Any]:
-        """The plain one."""
-        return PlainWorld()

@@ -3,7 +3,8 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sama_video.errors import ConfigError
 from sama_video.train.engine import plain, seed_of
+from sama_video.train.stopping import StopRequest, leave_stopping_to_parent
 from sama_video.train.tuning import distributed
 from sama_video.train.tuning.collate import Collate, TuneBatch
 from sama_video.train.tuning.folder import WEIGHTS_FILE, TuneFolder
@@ -60,12 +62,14 @@ class TuneTrainer(Trainer):
         self.figures: dict[str, float] = {}
         self._recent: list[TuneBatch] = []
         self._window = _Window(arguments.device)
+        self.stop_request = StopRequest()
+        self.is_stopping = False
         super().__init__(
             model=model,
             args=arguments,
             train_dataset=data,
             data_collator=Collate(_pad_id(data)),
-            callbacks=[*callbacks, _GradientGuard(self)],
+            callbacks=[*callbacks, _GradientGuard(self), _Stopper(self)],
         )
         self.remove_callback(PrinterCallback)  # only `app` prints
         self.model_accepts_loss_kwargs = True  # the loss is scaled for the whole update already
@@ -91,6 +95,13 @@ class TuneTrainer(Trainer):
 
     # data
 
+    def get_train_dataloader(self) -> Any:
+        """As `Trainer` makes it, with readers that outlive a Ctrl-C."""
+        loader: Any = super().get_train_dataloader()
+        reads = getattr(loader, "base_dataloader", loader)  # accelerate's own is wrapped around the one that reads
+        reads.worker_init_fn = _Reader(reads.worker_init_fn)
+        return loader
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return InOrder(len(self.data))
 
@@ -107,7 +118,11 @@ class TuneTrainer(Trainer):
             self.stream.count(batch.refused)
             self.left_out.update(batch.left_out)
         own = [sum(batch.num_labels for batch in batches), sum(batch.num_prompts for batch in batches)]
-        return samples, distributed.summed(torch.tensor(own, dtype=torch.float32, device=device))
+        # With what is added up anyway goes whether any process was asked to stop, so that all stop at one step.
+        own.append(int(self.stop_request.is_made))
+        totals = distributed.summed(torch.tensor(own, dtype=torch.float32, device=device))
+        self.is_stopping = bool(totals[2] > 0)
+        return samples, totals[:2]
 
     # one micro-step
 
@@ -250,6 +265,32 @@ class _GradientGuard(TrainerCallback):
         local = [grad.to_local() if hasattr(grad, "to_local") else grad for grad in own]
         if local and not torch.stack([grad.sum().float() for grad in local]).isfinite().all():
             self.trainer.stop("the gradient is no number")
+
+
+class _Stopper(TrainerCallback):
+    """Ends the run with a checkpoint where somebody asked for it."""
+
+    def __init__(self, trainer: TuneTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Several processes agree when the next update begins; one alone need not wait."""
+        if args.world_size == 1:
+            self.trainer.is_stopping = self.trainer.stop_request.is_made
+        if self.trainer.is_stopping:
+            control.should_save = control.should_training_stop = True
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What a reading process does first; a class, so that it can be sent to one."""
+
+    then: Callable[[int], None] | None
+
+    def __call__(self, worker: int) -> None:
+        leave_stopping_to_parent()
+        if self.then is not None:
+            self.then(worker)
 
 
 def added_drops(parts: Sequence[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:

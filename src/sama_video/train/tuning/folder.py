@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from sama_video.errors import CheckpointError, ConfigError
+from sama_video.train.config import first_difference
 from sama_video.train.engine import write_whole
 
 STATE_FILE: Final = "run_state.json"
@@ -20,6 +22,8 @@ RECORDS: Final = "records"
 _STAGING: Final = ".saving"
 _PREFIX: Final = "checkpoint-"
 _SPARE_BYTES: Final = 64 << 20
+_PART_BYTES: Final = 1 << 20
+_ANEW: Final = "remove that checkpoint to go on from the one before, or from the start"
 _MAY_CHANGE: Final = (
     ("batch",),
     ("accumulation",),
@@ -87,7 +91,8 @@ class TuneFolder:
     def publish(self, step: int, state: Mapping[str, Any]) -> Path:
         """Give a checkpoint in `staging` its name, now that it is whole and on the disk; drop the oldest."""
         made = self.staging / f"{_PREFIX}{step}"
-        (made / STATE_FILE).write_text(json.dumps({"step": step, **state}, indent=1) + "\n")
+        files = {file.relative_to(made).as_posix(): _checksum(file) for file in _files(made)}
+        (made / STATE_FILE).write_text(json.dumps({"step": step, **state, "files": files}, indent=1) + "\n")
         for file in made.rglob("*"):
             _flush(file)
         target = self.path / made.name
@@ -122,24 +127,45 @@ class TuneFolder:
     def _check_recipe(self, path: Path, recipe: str, resume: bool) -> None:
         if not resume:
             raise ConfigError(f"{self.path} already holds a run; add --resume, or choose an empty folder.")
-        if _settings_of(path.read_text()) != _settings_of(recipe):
+        begun, given = _settings_of(path.read_text()), _settings_of(recipe)
+        if begun != given:
             raise ConfigError(
-                f"the run in {self.path} was begun with other settings; repeat those of {path}, or choose an empty "
-                "folder."
+                f"the run in {self.path} was begun with other settings ({first_difference(begun, given)}); repeat "
+                f"those of {path}, or choose an empty folder."
             )
 
 
-def read_state(checkpoint: Path) -> dict[str, Any]:
+def read_state(checkpoint: Path, *, check: bool = True) -> dict[str, Any]:
     """What was written beside a checkpoint's weights.
 
+    Args:
+        check: Read all its files, to see whether they are as they were written.
+
     Raises:
-        CheckpointError: It cannot be read.
+        CheckpointError: It cannot be read, or a file is not as it was written.
     """
     try:
         state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text())
+        files = state.get("files", {}) if check else {}
+        wrong = [name for name, known in files.items() if _checksum(checkpoint / name) != known]
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint / STATE_FILE} cannot be read ({error}); remove that checkpoint.") from error
+        raise CheckpointError(f"{checkpoint / STATE_FILE}: {error}; {_ANEW}.") from error
+    if wrong:
+        raise CheckpointError(f"{checkpoint / wrong[0]} is damaged: it is not what was written there; {_ANEW}.")
     return state
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32 of a file: it finds damage, for a second per gibibyte."""
+    value = 0
+    with file.open("rb") as stream:
+        while part := stream.read(_PART_BYTES):
+            value = zlib.crc32(part, value)
+    return value
 
 
 def _settings_of(recipe: str) -> dict[str, Any]:

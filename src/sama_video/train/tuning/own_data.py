@@ -23,7 +23,7 @@ from typing import Any, Final
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.formats import AnnotatedClip, Format, detect, own_frames, to_records
 from sama_video.data.records import DialogueRecord, write_records
-from sama_video.data.sources.layouts import find_layouts
+from sama_video.data.sources.layouts import SHARD_SUFFIXES, find_layouts
 from sama_video.errors import ConfigError, DataError
 from sama_video.train.engine import write_whole
 from sama_video.train.tuning.distributed import is_first_process
@@ -107,7 +107,7 @@ def annotation_format(path: Path) -> Format | None:
     Raises:
         DataError: The folder holds neither records nor anything that a format reads.
     """
-    if not path.exists() or path.suffix in (".jsonl", ".parquet"):
+    if not path.exists() or path.suffix in (".jsonl", *SHARD_SUFFIXES):
         return None
     if path.is_dir() and (find_layouts(path) or any(path.glob("*.parquet"))):
         return None

@@ -1,6 +1,7 @@
 """`tune`: the run of a recipe on records, from the base model to the trained one."""
 
 import importlib.util
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from sama_video.train.tuning.folder import WEIGHTS_FILE, TuneFolder, read_state
 from sama_video.train.tuning.model_step import PAPER_BIAS, TuningModel
 from sama_video.train.tuning.reading import ExampleData, RecordStream, open_stream
 from sama_video.train.tuning.settings import TuneConfig, to_yaml
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["TuneProgress", "TuneResult", "tune"]
 
@@ -72,6 +75,8 @@ def tune(
     Raises:
         ConfigError: The folder cannot be used, the disk is too small, or settings, data or base changed since the
             run began; or the loss became no number.
+        CheckpointError: The last checkpoint is damaged.
+        KeyboardInterrupt: Somebody asked to stop, and the checkpoint is written.
     """
     _need_extras(settings)
     is_rounded = base is None and settings.engine.precision == "bf16"
@@ -96,7 +101,7 @@ def tune(
     data = ExampleData(stream, maker, arguments.max_steps * per_step)
     figures = FigureLog(out / "metrics.jsonl", report)
     if arguments.should_save:
-        figures.begin(0 if last is None else read_state(last)["step"])
+        figures.begin(0 if last is None else read_state(last, check=False)["step"])
     trainer = TuneTrainer(
         model,
         arguments,
@@ -108,7 +113,12 @@ def tune(
         callbacks=[figures, SegWatch()],
     )
     trainer.left_out.update(left_out)
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    with trainer.stop_request:
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    if trainer.state.global_step < arguments.max_steps:
+        if arguments.should_save:
+            logger.warning("stopped at step %d of %d; --resume goes on", trainer.state.global_step, arguments.max_steps)
+        raise KeyboardInterrupt
     write_model(trainer, base, settings, reload=is_rounded)
     dropped = {**trainer.refused(), **{f"turns: {why}": count for why, count in trainer.left_out.items()}}
     return TuneResult(folder.model, arguments.max_steps, trainer.figures, dropped)
@@ -191,7 +201,7 @@ def restore(
         ConfigError: It belongs to another base or another number of records per update.
         DataError: It belongs to other data.
     """
-    state = read_state(checkpoint)
+    state = read_state(checkpoint, check=is_first)
     for key, now in identity.items():
         if state[key] != now:
             raise ConfigError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sama_video.app.cli.data.patience import patient_interrupts
 from sama_video.app.cli.options import make_folder, out_option
 from sama_video.app.cli.output import Output, output_option
 from sama_video.errors import ConfigError, SamaWarning
@@ -57,7 +58,8 @@ def command(
     CONFIG is a YAML file that names clips, a model and what differs from the defaults. Clips are looked at, chosen and,
     where they have no masklets, tracked; the model sees them with their objects marked; what it writes is checked,
     mended once, split by video and published, with a data card. Interrupted at any moment, the same command goes on
-    where it was, and pays for nothing twice. A key to the endpoint comes from OPENAI_API_KEY alone.
+    where it was, and pays for nothing twice; Ctrl-C waits for replies that are under way, a second one does not. A key
+    to the endpoint comes from OPENAI_API_KEY alone.
     """
     if out is None:
         raise ConfigError(
@@ -73,6 +75,7 @@ def command(
     settings = read_settings(config)
     folder = make_folder(out)
     with ExitStack() as stack:
+        stack.enter_context(patient_interrupts())
         mapper = None if ray is None else stack.enter_context(_cluster(ray, workers))
         report = stack.enter_context(_progress(output))
         options = Options(limit, replay, review)
@@ -84,23 +87,28 @@ def command(
     _tell(result, folder, output)
     sent = _upload(folder, upload, private=not public, output=output)
     output.document({"out": str(folder), **result.to_json(), "uploaded": sent})
+    if result.complete and not result.manifest["parts"]:
+        warnings.warn(f"no clip is left, so nothing is published; {folder / 'report.md'} says why", SamaWarning, 2)
     if not result.complete:
         told = ", ".join(f"{reason} {count}" for reason, count in sorted(result.waiting.items()))
         warnings.warn(f"some clips wait for another run ({told}); the same command goes on", SamaWarning, stacklevel=2)
 
 
 def _dry_run(annotation: "Annotation", output: Output) -> None:
-    from sama_video.annotate.reporting import stage_lines
+    from sama_video.annotate.reporting import loss_lines, stage_lines
 
-    stages, estimate, first = annotation.dry_run()
-    for line in stage_lines(stages):
+    state, estimate, first = annotation.dry_run()
+    left_out, lost = state.catalogue.left_out, list(state.lost())
+    for line in (*stage_lines(state.tallies), *loss_lines(left_out, lost)):
         output.line(line)
     if first is not None:
         _show_request(first, output)
     _show_estimate(estimate, output)
     output.document(
         {
-            "stages": [tally.to_json() for tally in stages],
+            "stages": [tally.to_json() for tally in state.tallies],
+            "input_rows": [row.to_json() for row in left_out],
+            "dropped": [vars(one) for one in lost],
             "estimate": vars(estimate),
             "request": None if first is None else _texts(first),
         }
@@ -131,9 +139,9 @@ def _show_estimate(estimate: "Estimate", output: Output) -> None:
 
 
 def _tell(result: "RunReport", folder: Path, output: Output) -> None:
-    from sama_video.annotate.reporting import stage_lines
+    from sama_video.annotate.reporting import loss_lines, stage_lines
 
-    for line in stage_lines(result.stages):
+    for line in (*stage_lines(result.stages), *loss_lines(result.left_out, result.lost)):
         output.line(line)
     texts, spent = result.texts, result.spent
     output.line(
@@ -146,7 +154,8 @@ def _tell(result: "RunReport", folder: Path, output: Output) -> None:
         output.line(told)
     if result.pages is not None:
         output.line(f"to be reviewed: {result.pages}")
-    output.line(f"published in {folder}; next: sama data check {folder}")
+    if result.manifest["parts"]:
+        output.line(f"published in {folder}; next: sama data check {folder}")
 
 
 def _upload(folder: Path, repo: str | None, *, private: bool, output: Output) -> str | None:

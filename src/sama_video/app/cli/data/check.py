@@ -22,9 +22,10 @@ def command(folder: Path, strict: bool, output: Output) -> None:
     """Read everything below DIR: every frame is decoded, every mask track unpacked, every rule applied.
 
     DIR holds one or more official layouts directly below it (sama239k_data/, sama_bench/, video_datas/*, ref_seg/*,
-    glamm_data/, llava_data/, osprey-724k/, videorefer_700k/, vidstg/), or is one; or it holds .jsonl records of ours,
-    or annotations of another tool. Nothing deeper is searched. A fault is what loading drops or stops on: exit code 2.
-    A note is accepted: exit code 0.
+    glamm_data/, llava_data/, osprey-724k/, videorefer_700k/, vidstg/), or is one; or it holds records of ours (.jsonl
+    files, Parquet or tar shards), or annotations of another tool. Where there are several, all are read and counted
+    together. Nothing deeper is searched, but for the shards of a data set that sama data annotate made. A fault is what
+    loading drops or stops on: exit code 2. A note is accepted: exit code 0.
     """
     from sama_video.data.checking import CheckReport, check_folder
     from sama_video.data.findings import FaultError, Findings

@@ -117,7 +117,7 @@ def _show_one(number: int, one: "Fetch", output: Output) -> None:
     url = "" if one.url is None else f", {one.url}"
     output.line(f"  {number}. {one.what}")
     output.line(f"     from:    {one.publisher}{url}")
-    output.line(f"     licence: {one.licence}")
+    output.line(f"     licence: {one.terms.licence} ({one.terms.stated})")
     output.line(f"     into:    {one.into}")
 
 
