@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tiny_model import build_processor, filled
 
 import sama_video as sama
+from sama_video.chat.answer import AnswerReady, TextDelta
 from sama_video.chat.loading import LoadedModel
 from sama_video.chat.masks import MaskMaker
-from sama_video.chat.rules import ForcedGrounding, NoGrounding, token_rule
+from sama_video.chat.rules import ForcedGrounding, token_rule
 from sama_video.chat.session import ChatSession
 from sama_video.dialogue.markup import TEMPLATES, ChatTemplate
 from sama_video.errors import ConfigError, DialogueError
@@ -107,7 +108,26 @@ def test_ground_is_one_of_three(chat: ChatSession) -> None:
         chat.ask("What is here?", ground="yes")
     processor = build_processor()
     assert token_rule("auto", processor, 9) is None
-    assert isinstance(token_rule(False, processor, 9), NoGrounding)
+    assert token_rule(False, processor, 9) is None
+
+
+def test_text_only_drops_the_marks_a_model_writes(
+    model: LoadedModel, clip: Clip, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, other = model.chat(clip), model.chat(clip)
+    say("Here is <p> the left one </p> [SEG], and [SEG].")
+    events = list(chat.stream("What is here?", ground=False))
+    ready, told = events[-1], "Here is the left one, and."
+    assert isinstance(ready, AnswerReady)
+    answer = ready.answer
+    assert (answer.text, answer.raw, answer.phrases, {**answer.masklets}, answer.problems) == (told, told, (), {}, ())
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == told
+    other.adopt("What is here?", answer=told)
+    assert chat.history.turns == other.history.turns
+    monkeypatch.undo()
+    later, expected = chat.ask("And now?"), other.ask("And now?")
+    assert later.raw == expected.raw
+    assert 0 < later.timing.reused_tokens
 
 
 def test_text_only_costs_the_segmenter_one_frame_for_a_click(chat: ChatSession) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from operator import eq
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -180,9 +182,10 @@ class Conversation:
             num_answer_read: How many of its tokens the cache holds.
         """
         raw = self.processor.raw_answer(row.ids)
-        parsed = parse_answer(raw)
+        parsed, states, why_not = parse_answer(raw), row.seg_states, NOT_ASKED_FOR
+        if ground is False and not set(self.processor.grounding_ids).isdisjoint(row.ids):
+            return self._words_only(ready, row.ids[:num_answer_read], parsed.text)
         self.history.close(ready.asked, row.ids, num_answer_read)
-        states, why_not = (row.seg_states, NOT_ASKED_FOR) if ground is not False else ([], NOT_ASKED_FOR)
         if states and self.chooser.protocol == "paper" and row.ids[-1] == self.model.config.seg_token_id:
             states, why_not = states[:-1], LAST_TOKEN
         found: dict[int, str | None] = {}
@@ -192,6 +195,29 @@ class Conversation:
             names = {phrase.seg: phrase.text for phrase in parsed.phrases if phrase.seg is not None}
             found = find_objects(self.masks, self.book, embeddings, self.prompted_frames(), names)
         return bind_answer(raw, parsed, found, why_not)
+
+    def _words_only(self, ready: Question, read: Sequence[int], text: str) -> BoundAnswer:
+        """Add an answer to the history as if it had been written without its marks.
+
+        Args:
+            read: What the cache holds of the answer as it was written; kept as far as both are the same.
+        """
+        ids = self.answer_ids(text)
+        num_same = sum(1 for _ in takewhile(bool, map(eq, ids, read)))
+        self.history.close(ready.asked, ids, num_same)
+        self.history.rewind(len(self.history.turns), self.history.num_read)
+        return bind_answer(text, parse_answer(text), {})
+
+    def answer_ids(self, raw: str) -> list[int]:
+        """The ids of an answer held elsewhere, up to its end mark.
+
+        Raises:
+            DialogueError: It holds what only pictures may stand for.
+        """
+        ids = self.processor.token_ids(self.processor.template.answer(raw))
+        if self.model.config.image_token_id in ids:
+            raise DialogueError("the answer holds the model's token for pictures; give it without.")
+        return ids
 
     def conclude(self, ready: Question, bound: BoundAnswer, timing: Timing, costs: Costs) -> Answer:
         """Add the turn to the dialogue."""

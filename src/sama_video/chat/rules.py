@@ -1,4 +1,4 @@
-"""Rules on the next token: grounding forced, or forbidden."""
+"""Rules on the next token: forced grounding."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -22,21 +22,12 @@ FIRST_WORDS = 64
 
 
 def token_rule(ground: Ground, processor: SamaProcessor, max_new_tokens: int) -> TokenRule | None:
-    """What `ground` asks for: "auto" leaves all to the model, True forces phrases with masks, False forbids them."""
-    if ground == "auto":
-        return None
-    return ForcedGrounding(processor, max_new_tokens) if ground else NoGrounding(processor)
+    """What `ground` asks of the next token: True forces phrases with masks; else all is left to the model.
 
-
-class NoGrounding:
-    """Text only: no phrase marks, no `[SEG]`."""
-
-    def __init__(self, processor: SamaProcessor) -> None:
-        self.banned = list(processor.grounding_ids)
-
-    def __call__(self, ids: Sequence[int], logits: Float[Tensor, " vocab"]) -> Float[Tensor, " vocab"]:
-        """The logits with every grounding mark ruled out."""
-        return _without(logits, self.banned)
+    False rules nothing out. A model that was about to mark a phrase, and may not, goes on with words it never learnt
+    to say there; its marks are taken out of the answer instead.
+    """
+    return ForcedGrounding(processor, max_new_tokens) if ground is True else None
 
 
 class ForcedGrounding:

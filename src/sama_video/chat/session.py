@@ -153,17 +153,6 @@ class ChatSession(Conversation):
             bound = bind_answer(raw, parse_answer(raw), {}, ADOPTED)
             return self.conclude(ready, bound, Timing(), costs).turn
 
-    def answer_ids(self, raw: str) -> list[int]:
-        """The ids of an answer held elsewhere, up to its end mark.
-
-        Raises:
-            DialogueError: It holds what only pictures may stand for.
-        """
-        ids = self.processor.token_ids(self.processor.template.answer(raw))
-        if self.model.config.image_token_id in ids:
-            raise DialogueError("the answer holds the model's token for pictures; give it without.")
-        return ids
-
     # objects
 
     @property

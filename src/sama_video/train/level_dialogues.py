@@ -42,18 +42,18 @@ REFERRING_KINDS: Final = {
 """Families of questions while the model learns to read regions."""
 
 TALKING_KINDS: Final = {
-    "attribute": 2.5,
+    "attribute": 1.2,
     "click": 0.6,
     "box": 0.6,
-    "grounding": 2.2,
-    "dialogue": 1.3,
-    "motion": 1.6,
-    "temporal": 1.0,
-    "not-there": 1.6,
+    "grounding": 2.4,
+    "dialogue": 1.4,
+    "motion": 2.2,
+    "temporal": 1.2,
+    "not-there": 1.8,
     "ambiguous": 0.7,
-    "counting": 0.5,
-    "comparison": 0.6,
-    "events": 0.8,
+    "counting": 0.9,
+    "comparison": 0.8,
+    "events": 1.1,
     "caption": 0.4,
 }
 """Families of the last stage."""

@@ -18,7 +18,7 @@ from sama_video.data.synthetic.story import Story, story_of
 from sama_video.errors import DataError
 from sama_video.regions.shapes import Box, Mask, Points, Region
 
-WORLD_VERSION: Final = 1
+WORLD_VERSION: Final = 2
 """Changes when a seed would give other pixels, masks or words."""
 
 

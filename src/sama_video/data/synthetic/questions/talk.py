@@ -60,10 +60,12 @@ def talk(story: Story, draw: Draw, weights: Mapping[Writer, float] = WEIGHTS, tu
         if len(asked) >= wanted:
             break
         known = {question.text + str(question.regions) for question in asked}
-        fresh = draw.weighted(weights)(story, draw)
-        if not fresh or any(question.text + str(question.regions) in known for question in fresh):
-            continue
-        asked += fresh if fresh[0].thread else fresh[:1]
+        written = draw.weighted(weights)(story, draw)
+        fresh = [question for question in written if question.text + str(question.regions) not in known]
+        if not written or not written[0].thread:
+            asked += [draw.pick(fresh)] if fresh else []
+        elif len(fresh) == len(written):
+            asked += fresh
     return _named(story, asked, draw)
 
 
