@@ -19,7 +19,7 @@ from sama_video.chat.rules import Ground
 from sama_video.chat.standing import BookMarks, Standing, words_bytes
 from sama_video.dialogue.markup import parse_answer, settled_text
 from sama_video.dialogue.turns import Dialogue, Timing, Turn
-from sama_video.errors import DialogueError, RegionError, SessionError
+from sama_video.errors import RegionError, SessionError
 from sama_video.model.decoding import DecodedRow, DecodeState, Unread
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.shapes import Mask, ObjectRef, Points, Region
