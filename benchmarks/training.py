@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sama_video.data.findings import Findings
 from sama_video.data.mixture import MixturePart
-from sama_video.data.record_store import RecordStore
 from sama_video.data.records import DialogueRecord, Task, record_from_synthetic
+from sama_video.data.stores.store import RecordStore
 from sama_video.data.synthetic.language import sample_dialogue
 from sama_video.data.synthetic.world import World
 from sama_video.train.tuning.base import Base, prepare

@@ -6,7 +6,7 @@ from annotate_case import DESCRIPTIONS, make_draft, make_subject, square
 
 from sama_video.annotate.converting import from_records, point_at, to_records
 from sama_video.annotate.drafts import Draft, DraftTurn
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.data.records import DialogueRecord
 from sama_video.dialogue.markup import parse_answer
 from sama_video.errors import DataError

@@ -15,7 +15,7 @@ from sama_video.app.cli.main import main
 from sama_video.data.checking import layouts_below
 from sama_video.data.preview import Preview, choose_records
 from sama_video.data.preview_subjects import Subject
-from sama_video.data.record_masks import masklet_to_json
+from sama_video.data.stores.masks import masklet_to_json
 from sama_video.regions.masklet import Masklet
 from sama_video.video.writer import write_video
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_video.data.findings import FaultError
-from sama_video.data.record_parquet import ParquetStore, shard_files, write_parquet
 from sama_video.data.records import (
     SCHEMA,
     TASKS,
@@ -24,6 +23,7 @@ from sama_video.data.records import (
     task_of,
     write_records,
 )
+from sama_video.data.stores.parquet import ParquetStore, shard_files, write_parquet
 from sama_video.data.synthetic.language import sample_dialogue
 from sama_video.data.synthetic.world import World
 from sama_video.dialogue.markup import REGION_TAG, SEG

@@ -16,7 +16,7 @@ from sama_video.annotate import wording
 from sama_video.annotate.case import Subject
 from sama_video.annotate.drafts import TASK_TYPES, Draft, DraftError, Problem, TaskType
 from sama_video.annotate.drawing import Drawing
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.errors import ConfigError
 from sama_video.remote.messages import AnswerForm, Message, Picture, Request, Sampling
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sama_video.data.record_clips import ClipReference
-from sama_video.data.record_json import Scalar
+from sama_video.data.stores.json_values import Scalar
 from sama_video.errors import DataError
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.shapes import ObjectRef, Region, check_region

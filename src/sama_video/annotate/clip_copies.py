@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 from PIL import Image
 
 from sama_video.data.record_clips import ClipReference, FileClip
-from sama_video.data.record_tar import TarClip
+from sama_video.data.stores.tar import TarClip
 from sama_video.errors import DataError
 from sama_video.video.clip import Clip
 from sama_video.video.stills import folder_images

@@ -13,10 +13,10 @@ import numpy as np
 from sama_video.annotate.case import Subject
 from sama_video.annotate.drafts import TASK_TYPES, Draft, DraftTurn, TaskType
 from sama_video.annotate.tags import question_objects, read_answer, write_phrase
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_json import Scalar
-from sama_video.data.record_wording import describe_question
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.wording import describe_question
 from sama_video.data.records import DialogueRecord, RecordTurn
+from sama_video.data.stores.json_values import Scalar
 from sama_video.dialogue.markup import PHRASE_END, REGION_TAG, SEG, parse_answer, render_answer
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DataError

@@ -13,12 +13,12 @@ from sama_video.annotate.case import Subject, Thing
 from sama_video.annotate.inputs import Input, Listed, file_stamp, safe_name
 from sama_video.annotate.stages import Json, digest
 from sama_video.annotate.subject_json import subject_from_json, subject_to_json
+from sama_video.data.building.draft import file_clip
 from sama_video.data.clips import VideoClip
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.formats import FORMATS, Format, ReadOptions, detect
 from sama_video.data.formats.annotated import AnnotatedClip, AnnotatedObject, words_problem
 from sama_video.data.formats.options import UNKNOWN_LICENCE
-from sama_video.data.record_building import file_clip
 from sama_video.data.record_clips import FileClip
 from sama_video.errors import ConfigError, DataError, SamaError, VideoError
 from sama_video.regions.shapes import Box, Mask, Region, at_frame, check_region, region_from_json

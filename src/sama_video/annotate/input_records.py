@@ -10,9 +10,9 @@ from sama_video.annotate.inputs import Input, Listed, file_stamp, safe_name
 from sama_video.annotate.stages import Json, digest
 from sama_video.annotate.subject_json import clip_to_json
 from sama_video.data.findings import FaultError, Findings
-from sama_video.data.record_json import Scalar
-from sama_video.data.record_store import RecordStore, StoreOptions, open_store
 from sama_video.data.records import DialogueRecord, FileClip
+from sama_video.data.stores.json_values import Scalar
+from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
 from sama_video.data.synthetic.export import RECORDS, SynthSettings, write_synth
 from sama_video.data.synthetic.levels import seeds_of

@@ -23,8 +23,8 @@ from sama_video.annotate.scripted.heard import Heard, hear
 from sama_video.annotate.scripted.mistakes import HARMLESS_KINDS, HIDDEN_KINDS, KINDS, plant
 from sama_video.annotate.scripted.scene import as_text
 from sama_video.annotate.scripted.truth import TrueClip, truth_of
+from sama_video.data.building.draws import Draws
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_draws import Draws
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
 from sama_video.data.synthetic.levels import FPS, seeds_of
 from sama_video.data.synthetic.references import name_of

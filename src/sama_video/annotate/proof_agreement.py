@@ -17,7 +17,7 @@ from sama_video.annotate.scripted.scene import as_text
 from sama_video.chat.answer import Answer
 from sama_video.chat.loading import LoadedModel
 from sama_video.chat.rules import Ground
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
 from sama_video.data.synthetic.levels import FPS
 from sama_video.video.clip import Clip

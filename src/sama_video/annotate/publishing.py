@@ -26,8 +26,8 @@ from sama_video.annotate.official import FOLDERS, Layout, Sample, write_official
 from sama_video.annotate.shards import SAMPLES_PER_SHARD, write_shards
 from sama_video.annotate.stages import Json
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_parquet import RECORDS_PER_SHARD, write_parquet
 from sama_video.data.records import DialogueRecord, write_records
+from sama_video.data.stores.parquet import RECORDS_PER_SHARD, write_parquet
 from sama_video.errors import ConfigError
 
 VERSION: Final = 1

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_tar import TarClip
 from sama_video.data.records import DialogueRecord
+from sama_video.data.stores.tar import TarClip
 from sama_video.errors import DataError
 from sama_video.video.stills import folder_images
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sama_video.annotate.case import Subject, Thing
 from sama_video.annotate.stages import Json
 from sama_video.data.record_clips import ClipReference, FileClip, clip_from_json
-from sama_video.data.record_masks import masklet_from_json, masklet_to_json
+from sama_video.data.stores.masks import masklet_from_json, masklet_to_json
 from sama_video.regions.shapes import region_from_json, region_to_json
 
 

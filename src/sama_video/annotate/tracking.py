@@ -13,7 +13,7 @@ from sama_video.annotate.case import Subject, Thing
 from sama_video.annotate.probing import measure
 from sama_video.annotate.selecting import SelectSettings, choose_objects
 from sama_video.annotate.stages import Dropped, Json, Kept, Result
-from sama_video.data.record_masks import masklet_from_json, masklet_to_json
+from sama_video.data.stores.masks import masklet_from_json, masklet_to_json
 from sama_video.errors import ConfigError, RegionError
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.rle import area, track_overlaps

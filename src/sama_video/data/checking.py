@@ -13,8 +13,6 @@ from sama_video.data.checking_sources import Advance, check_entries, sources_of
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.formats import detect
 from sama_video.data.json_items import BOM, missing_file, note_bom, parse
-from sama_video.data.record_jsonl import record_of_json
-from sama_video.data.record_shards import open_shards
 from sama_video.data.records import DialogueRecord, FileClip
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -29,6 +27,8 @@ from sama_video.data.sources.refcoco import check_masks, read_refcoco
 from sama_video.data.sources.sama import every_record
 from sama_video.data.sources.sama_samples import dialogue_samples
 from sama_video.data.sources.verified import check_clip, verified_expressions, verified_record
+from sama_video.data.stores.jsonl import record_of_json
+from sama_video.data.stores.shards import open_shards
 from sama_video.errors import DataError
 
 

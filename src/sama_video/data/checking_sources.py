@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
+from sama_video.data.building.draft import Draft, finished
+from sama_video.data.building.draws import Draws
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.formats.drafts import note_forms
 from sama_video.data.licences import TERMS
-from sama_video.data.record_building import Draft, finished
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
 from sama_video.data.records import DialogueRecord
 from sama_video.data.sources.layouts import Layout
 from sama_video.data.sources.to_records import OPENERS, Entries, parts_of
 from sama_video.data.sources.verified import check_clip
+from sama_video.data.stores.store import StoreOptions
 
 Advance: TypeAlias = Callable[[int], None]
 

@@ -13,10 +13,10 @@ from sama_video.data.findings import FaultError, Findings
 from sama_video.data.json_items import parse
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import FittedTracks
-from sama_video.data.record_shards import open_shards
 from sama_video.data.sources.layouts import Layout, is_published, record_files, splits_of
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.sama import SOURCES, SamaVideo, every_record
+from sama_video.data.stores.shards import open_shards
 
 OWN_TERMS: Final = "that of the records, see README.md"
 """Of a data set of one's own in an official layout, whose makers' terms do not concern it."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from sama_video.data.building.draws import hash_of
 from sama_video.data.findings import FaultError
 from sama_video.data.mixture_order import MAX_SEED, Apportionment, permuted, shuffled_block
 from sama_video.data.mixture_shares import Number, lanes_of, pass_length
-from sama_video.data.record_draws import hash_of
-from sama_video.data.record_store import RecordStore
 from sama_video.data.records import DialogueRecord, Task
+from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, DialogueError, RegionError, VideoError
 
 Item = TypeVar("Item")

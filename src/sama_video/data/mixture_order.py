@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import isqrt
 from typing import Final
 
-from sama_video.data.record_draws import scrambled
+from sama_video.data.building.draws import scrambled
 
 MAX_SEED: Final = 2**63
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
+from sama_video.data.building.draws import Draws
 from sama_video.data.checking import EXPRESSIONS, expression_videos, layouts_below
 from sama_video.data.checking_sources import Advance, sources_of
 from sama_video.data.findings import FaultError, Finding, Findings, Place
@@ -29,13 +30,12 @@ from sama_video.data.preview_subjects import (
     refcoco_subject,
     sama_subject,
 )
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_shards import open_shards
-from sama_video.data.record_store import RecordStore, StoreOptions
 from sama_video.data.sources.layouts import Layout, record_files, splits_of
 from sama_video.data.sources.refcoco import read_refcoco
 from sama_video.data.sources.sama import every_record
 from sama_video.data.sources.to_records import Entries, built
+from sama_video.data.stores.shards import open_shards
+from sama_video.data.stores.store import RecordStore, StoreOptions
 from sama_video.errors import ConfigError, DataError
 
 MOST_RECORDS: Final = 200

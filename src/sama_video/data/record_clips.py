@@ -10,7 +10,7 @@ import numpy as np
 
 from sama_video.data.clips import ClipOnDisk, FrameClip, VideoClip, safe_path
 from sama_video.data.findings import FaultError, Place
-from sama_video.data.record_json import (
+from sama_video.data.stores.json_values import (
     checked_keys,
     checked_list,
     checked_number,

@@ -5,7 +5,7 @@
 
 A dialogue about nothing but words has `"clip": null`; only such a record is written as `sama-record/3`, so that older
 installations read all that they can. `sama-record/1` has no task, provenance and facts, no time spans in turns, and
-masklets in the form of a session; it is read as well. `record_parquet` keeps the same records in Parquet.
+masklets in the form of a session; it is read as well. `stores.parquet` keeps the same records in Parquet.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from sama_video.data.record_clips import ClipReference, FileClip, NoClip, SceneClip, clip_from_json
-from sama_video.data.record_json import (
+from sama_video.data.stores.json_values import (
     Scalar,
     checked_keys,
     checked_list,
@@ -26,7 +26,7 @@ from sama_video.data.record_json import (
     checked_span,
     checked_text,
 )
-from sama_video.data.record_masks import masklet_from_json, masklet_to_json
+from sama_video.data.stores.masks import masklet_from_json, masklet_to_json
 from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.data.synthetic.world import SyntheticClip
 from sama_video.dialogue.markup import SEG, check_tags

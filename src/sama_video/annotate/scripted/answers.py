@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from sama_video.annotate.scripted.heard import Heard
 from sama_video.annotate.scripted.truth import TrueClip, TrueThing
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.data.synthetic.levels import COLORS, SHAPES
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START
 

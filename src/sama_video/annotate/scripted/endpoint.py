@@ -21,7 +21,7 @@ from sama_video.annotate.scripted.mistakes import HIDDEN_KINDS, KINDS, plant
 from sama_video.annotate.scripted.scene import as_text
 from sama_video.annotate.scripted.truth import TrueClip, truth_of
 from sama_video.annotate.scripted.verdicts import verdicts
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.errors import ConfigError
 from sama_video.remote.messages import Reply
 from sama_video.remote.transport import EndpointError

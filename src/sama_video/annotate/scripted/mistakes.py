@@ -13,7 +13,7 @@ from sama_video.annotate.scripted import slips_in_marks as marks
 from sama_video.annotate.scripted import slips_in_words as words
 from sama_video.annotate.scripted.scene import Scene, as_text
 from sama_video.annotate.scripted.truth import TrueClip
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 
 Json: TypeAlias = Any
 Mistake: TypeAlias = Callable[[Scene], str | None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from sama_video.annotate.scripted.truth import TrueClip
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START
 
 Json: TypeAlias = Any

@@ -20,8 +20,8 @@ import numpy as np
 
 from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.formats.annotated import AnnotatedClip, AnnotatedObject
-from sama_video.data.record_json import Scalar
 from sama_video.data.records import DialogueRecord, FileClip, RecordTurn, task_of
+from sama_video.data.stores.json_values import Scalar
 from sama_video.dialogue.markup import REGION_TAG, parse_answer, render_answer
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DataError, VideoError

@@ -20,9 +20,9 @@ from sama_video.data.formats.labels import known_object
 from sama_video.data.formats.media import check_size, count_frames, video_or_frames
 from sama_video.data.formats.options import UNKNOWN_LICENCE
 from sama_video.data.json_items import parse
-from sama_video.data.record_json import Scalar
 from sama_video.data.records import DialogueRecord, FileClip, NoClip, SceneClip
 from sama_video.data.sources.layouts import record_files
+from sama_video.data.stores.json_values import Scalar
 from sama_video.dialogue.markup import parse_answer
 from sama_video.errors import SamaError, VideoError
 from sama_video.regions.masklet import Masklet

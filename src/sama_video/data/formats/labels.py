@@ -9,7 +9,7 @@ from typing import Final
 
 from sama_video.data.formats.annotated import AnnotatedObject, words_problem
 from sama_video.data.formats.dialogues import ATTRIBUTE, BOX_FRAMES, CROWD, bare_label
-from sama_video.data.record_json import Scalar
+from sama_video.data.stores.json_values import Scalar
 from sama_video.regions.masklet import Masklet
 
 NO_LABEL: Final = "object"

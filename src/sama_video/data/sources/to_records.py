@@ -2,9 +2,8 @@
 
     store = open_source(Path("video_datas/mevis"), "mevis", StoreOptions(), Findings())
 
-`SourceStore` is the same for all of them. What differs is a small class of entries (`record_sama`,
-`record_expressions`, `record_pictures`, `record_talks`, `record_regions`, `record_vidstg`, `record_sav`,
-`record_annotated`): which entries a set has, how many records each makes, and what such a record is drafted from.
+`SourceStore` is the same for all of them. What differs is a small class of entries (in
+`data/building`): which entries a set has, how many records each makes, and what such a record is drafted from.
 """
 
 from array import array
@@ -15,21 +14,19 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from sama_video.data.building.annotated import AnnotatedEntries
+from sama_video.data.building.draft import Draft, finished
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.expressions import ExpressionEntries, ReadVideos
+from sama_video.data.building.pictures import CaptionEntries, RefcocoEntries
+from sama_video.data.building.regions import OSPREY_PARTS, OspreyEntries, VideoReferEntries
+from sama_video.data.building.sama import KINDS, Kind, SamaEntries
+from sama_video.data.building.sav import SavEntries
+from sama_video.data.building.talks import READERS, TalkEntries
+from sama_video.data.building.vidstg import VidstgEntries
 from sama_video.data.findings import FaultError, Finding, Findings
 from sama_video.data.formats import FORMATS, detect
 from sama_video.data.mask_files import MaskFile
-from sama_video.data.record_annotated import AnnotatedEntries
-from sama_video.data.record_building import Draft, finished
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_expressions import ExpressionEntries, ReadVideos
-from sama_video.data.record_packing import PackedItems
-from sama_video.data.record_pictures import CaptionEntries, RefcocoEntries
-from sama_video.data.record_regions import OSPREY_PARTS, OspreyEntries, VideoReferEntries
-from sama_video.data.record_sama import KINDS, Kind, SamaEntries
-from sama_video.data.record_sav import SavEntries
-from sama_video.data.record_store import RecordStore, RegionForm, StoreOptions
-from sama_video.data.record_talks import READERS, TalkEntries
-from sama_video.data.record_vidstg import VidstgEntries
 from sama_video.data.records import TASKS, DialogueRecord, Task
 from sama_video.data.sources.expression_videos import ExpressionVideo
 from sama_video.data.sources.expressions import (
@@ -42,6 +39,8 @@ from sama_video.data.sources.expressions import (
 from sama_video.data.sources.grounded_captions import FILES as CAPTION_FILES
 from sama_video.data.sources.layouts import Layout, sav_root, splits_of
 from sama_video.data.sources.osprey import FILES, FOLDER
+from sama_video.data.stores.packing import PackedItems
+from sama_video.data.stores.store import RecordStore, RegionForm, StoreOptions
 from sama_video.errors import DataError
 
 Tell: TypeAlias = Callable[[FaultError], None]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from sama_video.data.mixture_shares import pass_length
-from sama_video.data.record_store import DEFAULTS, RecordStore, StoreOptions, open_store
+from sama_video.data.stores.store import DEFAULTS, RecordStore, StoreOptions, open_store
 from sama_video.errors import ConfigError
 
 ENGINES = ("ddp", "fsdp2", "deepspeed")

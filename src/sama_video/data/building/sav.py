@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.wording import found_answer, segment_question
 from sama_video.data.findings import Findings, Place
 from sama_video.data.licences import TERMS
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_wording import found_answer, segment_question
 from sama_video.data.records import Task
 from sama_video.data.sources.sav import SavVideo, read_sav
+from sama_video.data.stores.store import StoreOptions
 from sama_video.dialogue.markup import REGION_TAG
 
 FOLDER: Final = "sav_train"

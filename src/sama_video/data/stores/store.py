@@ -159,6 +159,6 @@ def open_store(
         DataError: There is nothing of a known layout, or no record in it.
         MissingExtraError: Parquet, without pyarrow.
     """
-    from sama_video.data.record_opening import open_layout
+    from sama_video.data.stores.opening import open_layout
 
     return open_layout(Path(path), layout, options, None if root is None else Path(root), strict)

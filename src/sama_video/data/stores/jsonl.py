@@ -28,8 +28,8 @@ from jaxtyping import Int64, UInt8
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.json_items import BOM, Span, missing_file, note_bom, parse, read_bytes
 from sama_video.data.mask_index import Stamp
-from sama_video.data.record_store import RecordStore
 from sama_video.data.records import SCHEMA, SCHEMA_3, TASKS, DialogueRecord, Task
+from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, RegionError, SamaError
 from sama_video.remote.hub import cache_folder
 

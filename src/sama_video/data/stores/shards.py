@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sama_video.data.findings import FaultError, Findings, Place
-from sama_video.data.record_parquet import ParquetStore, shard_files
-from sama_video.data.record_tar import TarStore, tar_files
+from sama_video.data.stores.parquet import ParquetStore, shard_files
+from sama_video.data.stores.tar import TarStore, tar_files
 from sama_video.errors import DataError
 
 

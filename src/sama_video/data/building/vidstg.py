@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.talks import check_plain
+from sama_video.data.building.wording import describe_question, span_words, what_and_when_question, when_question
 from sama_video.data.findings import Findings
 from sama_video.data.formats.outlines import box_mask
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import Track
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_talks import check_plain
-from sama_video.data.record_wording import describe_question, span_words, what_and_when_question, when_question
 from sama_video.data.records import Task
 from sama_video.data.sources.vidstg import TimedSentence, VidstgVideo, read_vidstg
+from sama_video.data.stores.store import StoreOptions
 
 VIDOR = "vidor"
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from sama_video.data.findings import FaultError, Findings
-from sama_video.data.record_jsonl import SUFFIX, JsonlStore, index_places
-from sama_video.data.record_packing import PackedItems
-from sama_video.data.record_parquet import write_parquet
-from sama_video.data.record_store import RecordStore, StoreOptions, open_store
 from sama_video.data.records import TASKS, DialogueRecord, FileClip, RecordTurn, write_records
+from sama_video.data.stores.jsonl import SUFFIX, JsonlStore, index_places
+from sama_video.data.stores.packing import PackedItems
+from sama_video.data.stores.parquet import write_parquet
+from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
 from sama_video.errors import DataError, MissingExtraError
 from sama_video.regions.masklet import Masklet
 
@@ -105,7 +105,7 @@ def test_small_file_gets_no_index(tmp_path: Path) -> None:
 def test_index_goes_to_the_cache_where_the_folder_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sama_video.data.record_jsonl.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("sama_video.data.stores.jsonl.cache_folder", lambda: tmp_path / "cache")
     folder = tmp_path / "data"
     folder.mkdir()
     records = make_records(5)

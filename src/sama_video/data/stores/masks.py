@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sama_video.data.record_json import checked_keys, checked_list, checked_text, checked_whole
+from sama_video.data.stores.json_values import checked_keys, checked_list, checked_text, checked_whole
 from sama_video.errors import DataError, RegionError
 from sama_video.regions.masklet import Masklet
 from sama_video.regions.rle import Rle, as_rle, unpack

@@ -6,14 +6,14 @@ from typing import Final
 
 from sama_video.data.findings import Findings
 from sama_video.data.formats import detect
-from sama_video.data.record_jsonl import JsonlStore
-from sama_video.data.record_parquet import ParquetStore, shard_files
-from sama_video.data.record_store import RecordStore, StoreOptions
-from sama_video.data.record_tar import TarStore, tar_files
 from sama_video.data.sources.layouts import REF_SAV_FILE, find_layouts, has_records, record_files
 from sama_video.data.sources.refcoco import INSTANCES, REFS
 from sama_video.data.sources.sama import RECORD_FILE
 from sama_video.data.sources.to_records import OPENERS, open_source
+from sama_video.data.stores.jsonl import JsonlStore
+from sama_video.data.stores.parquet import ParquetStore, shard_files
+from sama_video.data.stores.store import RecordStore, StoreOptions
+from sama_video.data.stores.tar import TarStore, tar_files
 from sama_video.errors import DataError
 
 OWN: Final = ("jsonl", "parquet", "webdataset")

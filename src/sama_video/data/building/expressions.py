@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from sama_video.data.building.draft import NOTHING, Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.wording import absent_answer, found_answer, segment_question
 from sama_video.data.findings import Findings
 from sama_video.data.licences import TERMS
-from sama_video.data.record_building import NOTHING, Draft, PlainTurn, file_clip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_wording import absent_answer, found_answer, segment_question
 from sama_video.data.records import Task
 from sama_video.data.sources.expression_videos import Expression, ExpressionVideo
+from sama_video.data.stores.store import StoreOptions
 from sama_video.errors import DataError
 
 ReadVideos: TypeAlias = Callable[[Path, str, Findings], Iterator[ExpressionVideo]]

@@ -26,9 +26,9 @@ from sama_video.data.clips import every_nth_frame
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.json_items import Span, missing_file, parse, read_bytes
 from sama_video.data.record_clips import DEFAULT_FPS, FileClip
-from sama_video.data.record_jsonl import record_of_json
-from sama_video.data.record_store import RecordStore
 from sama_video.data.records import TASKS, DialogueRecord, Task
+from sama_video.data.stores.jsonl import record_of_json
+from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, TruncatedVideoWarning, VideoError
 from sama_video.video.clip import Clip
 from sama_video.video.reader import open_video

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.talks import check_plain
+from sama_video.data.building.wording import SHORT_ANSWER, describe_question, named_regions
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import Track
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_talks import check_plain
-from sama_video.data.record_wording import SHORT_ANSWER, describe_question, named_regions
 from sama_video.data.records import Task
 from sama_video.data.sources.osprey import FILES, FOLDER, TalkedRegions, read_osprey, region_numbers
 from sama_video.data.sources.videorefer_700k import ReferTalk, annotation_files, read_videorefer_700k
+from sama_video.data.stores.store import StoreOptions
 from sama_video.dialogue.markup import REGION_TAG
 from sama_video.regions.rle import Rle
 

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.wording import caption_question, found_answer, segment_question
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import Track
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
 from sama_video.data.record_clips import FileClip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_wording import caption_question, found_answer, segment_question
 from sama_video.data.records import Task
 from sama_video.data.sources.grounded_captions import GroundedCaption, read_grounded_captions
 from sama_video.data.sources.pictures import Picture
 from sama_video.data.sources.refcoco import RefObject, RefPicture, read_refcoco
+from sama_video.data.stores.store import StoreOptions
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START, SEG, parse_answer
 
 

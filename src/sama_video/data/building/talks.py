@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
 from sama_video.data.findings import FaultError, Findings, Place
 from sama_video.data.licences import TERMS
 from sama_video.data.mask_files import Track
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
 from sama_video.data.record_clips import NoClip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
 from sama_video.data.records import Task
 from sama_video.data.sources.chat_univi import read_chat_univi
 from sama_video.data.sources.llava import read_llava
 from sama_video.data.sources.talks import Exchange, Talk
+from sama_video.data.stores.store import StoreOptions
 from sama_video.dialogue.markup import REGION_TAG, check_tags
 from sama_video.errors import DialogueError
 

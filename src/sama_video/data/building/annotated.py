@@ -12,14 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from sama_video.data.building.draft import point_at
+from sama_video.data.building.draws import Draws
 from sama_video.data.findings import Findings, Place
 from sama_video.data.formats import FORMATS
 from sama_video.data.formats.annotated import AnnotatedClip
 from sama_video.data.formats.dialogues import num_turns, to_records
-from sama_video.data.record_building import point_at
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import RegionForm, StoreOptions
 from sama_video.data.records import DialogueRecord, Task
+from sama_video.data.stores.store import RegionForm, StoreOptions
 from sama_video.dialogue.turns import RegionPrompt
 
 FORMS: Final[tuple[RegionForm, ...]] = ("point", "box", "mask")

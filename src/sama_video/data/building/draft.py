@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from sama_video.data.building.draws import Draws
 from sama_video.data.clips import ClipOnDisk, FrameClip
 from sama_video.data.findings import FaultError, Place
 from sama_video.data.formats.dialogues import BOX_FRAMES
 from sama_video.data.mask_files import Track
 from sama_video.data.record_clips import FileClip, NoClip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_json import Scalar
-from sama_video.data.record_store import RegionForm
 from sama_video.data.records import DialogueRecord, RecordTurn, Task
+from sama_video.data.stores.json_values import Scalar
+from sama_video.data.stores.store import RegionForm
 from sama_video.dialogue.markup import SEG, check_tags
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DialogueError, TruncatedVideoWarning, VideoError

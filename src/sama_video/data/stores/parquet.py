@@ -23,9 +23,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sama_video.data.findings import Findings, Place
-from sama_video.data.record_jsonl import record_of_json
-from sama_video.data.record_store import RecordStore
 from sama_video.data.records import SCHEMA, SCHEMA_3, TASKS, DialogueRecord, Task
+from sama_video.data.stores.jsonl import record_of_json
+from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, MissingExtraError
 
 ROWS_PER_GROUP: Final = 16

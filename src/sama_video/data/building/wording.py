@@ -8,7 +8,7 @@ for words that single something out, `{place}` for what the clip is.
 from collections.abc import Sequence
 from typing import Final
 
-from sama_video.data.record_draws import Draws
+from sama_video.data.building.draws import Draws
 from sama_video.dialogue.markup import REGION_TAG, SEG, SEGMENTATION_ANSWERS, ask_to_segment
 
 _SEGMENT: Final = (

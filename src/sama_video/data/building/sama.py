@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from sama_video.data.building.draft import Draft, PlainTurn, file_clip
+from sama_video.data.building.draws import Draws
+from sama_video.data.building.wording import describe_question
 from sama_video.data.findings import Findings
 from sama_video.data.licences import TERMS
-from sama_video.data.record_building import Draft, PlainTurn, file_clip
-from sama_video.data.record_draws import Draws
-from sama_video.data.record_store import StoreOptions
-from sama_video.data.record_wording import describe_question
 from sama_video.data.records import Task
 from sama_video.data.sources.sama import SOURCES, SamaOptions, SamaVideo, read_sama239k
 from sama_video.data.sources.sama_samples import (
@@ -24,6 +23,7 @@ from sama_video.data.sources.sama_samples import (
     dialogue_samples,
 )
 from sama_video.data.sources.sama_turns import SamaTurn
+from sama_video.data.stores.store import StoreOptions
 from sama_video.dialogue.markup import ask_for_masks, question_from_record
 
 Kind: TypeAlias = Literal["dialogues", "descriptions"]

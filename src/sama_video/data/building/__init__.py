@@ -1,0 +1,1 @@
+"""From published data sets and other tools' annotations to records."""
