@@ -28,8 +28,8 @@ from urllib.request import urlopen
 
 from harness import arguments, finish, peak_rss_mib, print_table
 
-from sama_video.annotate.input_records import RecordInput
-from sama_video.annotate.inputs import Catalogue, Input, Listed, read_catalogue
+from sama_video.annotate.inputs.catalogue import Catalogue, Input, Listed, read_catalogue
+from sama_video.annotate.inputs.records import RecordInput
 from sama_video.annotate.ledger import Ledger
 from sama_video.annotate.pipeline import LEDGER, Annotation
 from sama_video.annotate.run_state import RunState

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-import sama_video.annotate.review_writing  # noqa: F401  what a run would import by and by, before the first child
+import sama_video.annotate.review.writing  # noqa: F401  what a run would import by and by, before the first child
 from sama_video.annotate.pipeline import Annotation
 from sama_video.annotate.settings import read_settings
 from sama_video.remote.transport import Endpoint, OpenAITransport

@@ -21,9 +21,9 @@ from sama_video.annotate.asking import (
     without_places,
 )
 from sama_video.annotate.case import Subject
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.drafts import TASK_TYPES, Draft, DraftError, Problem
 from sama_video.annotate.drawing import Drawing, DrawOptions, draw_subject
-from sama_video.annotate.reasons import REASONS
 from sama_video.errors import ConfigError
 from sama_video.remote.messages import Picture, Request
 

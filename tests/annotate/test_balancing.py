@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from sama_video.annotate.balancing import (
+from sama_video.annotate.publish.balancing import (
     BalanceSettings,
     SplitSettings,
     Weighed,

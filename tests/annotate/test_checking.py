@@ -4,9 +4,9 @@ import pytest
 from annotate_case import DESCRIPTIONS, TIMES, TURN, make_draft, make_subject
 
 from sama_video.annotate.asking import TaskPlan, WantedTurn
-from sama_video.annotate.checking import CheckRules, check_draft
+from sama_video.annotate.checks.checking import CheckRules, check_draft
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.drafts import Draft, DraftTurn, Problem, TaskType
-from sama_video.annotate.reasons import REASONS
 from sama_video.errors import ConfigError
 
 SUBJECT = make_subject()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from annotate_world import drawn_clips
 
-from sama_video.annotate.clip_copies import ClipFolder
-from sama_video.annotate.shards import write_shards
+from sama_video.annotate.publish.clip_copies import ClipFolder
+from sama_video.annotate.publish.shards import write_shards
 from sama_video.data.record_clips import FileClip
 from sama_video.data.records import read_records
 from sama_video.data.stores.store import open_store

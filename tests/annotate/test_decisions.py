@@ -7,7 +7,7 @@ import pytest
 from annotate_case import make_draft
 from review_case import NOON, TURNS, decision, fix_row, row, write_decisions
 
-from sama_video.annotate.decisions import decision_files, latest, read_decisions
+from sama_video.annotate.review.decisions import decision_files, latest, read_decisions
 from sama_video.errors import DataError
 
 

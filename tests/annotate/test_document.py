@@ -6,8 +6,8 @@ import shlex
 import click
 from shared_folders import REPOSITORY
 
-from sama_video.annotate.reasons import REASONS
-from sama_video.annotate.reviewing import DROP_REASONS
+from sama_video.annotate.checks.reasons import REASONS
+from sama_video.annotate.review.reviewing import DROP_REASONS
 from sama_video.app.cli.main import sama
 
 TEXT = (REPOSITORY / "docs" / "annotate.md").read_text(encoding="utf-8")

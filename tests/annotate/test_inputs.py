@@ -8,9 +8,9 @@ from annotate_world import SIDE, drawn_clips, square_masklet
 from PIL import Image
 
 from sama_video.annotate.case import Subject, Thing
-from sama_video.annotate.input_annotations import AnnotationInput, ClipInput
-from sama_video.annotate.input_records import RecordInput, SyntheticInput, merged_things
-from sama_video.annotate.inputs import Input, Listed, read_catalogue, safe_name
+from sama_video.annotate.inputs.annotations import AnnotationInput, ClipInput
+from sama_video.annotate.inputs.catalogue import Input, Listed, read_catalogue, safe_name
+from sama_video.annotate.inputs.records import RecordInput, SyntheticInput, merged_things
 from sama_video.annotate.ledger import Ledger
 from sama_video.annotate.stages import Json
 from sama_video.annotate.subject_json import subject_from_json, subject_to_json

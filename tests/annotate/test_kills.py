@@ -18,7 +18,7 @@ import pytest
 from annotate_world import drawn_clips, published_hashes, settings_of
 from fake_endpoint import Behaviour, serve
 
-from sama_video.annotate.input_records import RecordInput
+from sama_video.annotate.inputs.records import RecordInput
 from sama_video.annotate.pipeline import Annotation
 from sama_video.annotate.scripted import ScriptedTransport, Slips
 from sama_video.data.findings import Findings

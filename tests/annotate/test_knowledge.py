@@ -1,9 +1,9 @@
 import pytest
 from annotate_case import make_subject
 
-from sama_video.annotate.knowledge import Knowledge, head_words
-from sama_video.annotate.languages import LANGUAGES, other_language
-from sama_video.annotate.moments import moments_in, without_moments
+from sama_video.annotate.checks.knowledge import Knowledge, head_words
+from sama_video.annotate.checks.languages import LANGUAGES, other_language
+from sama_video.annotate.checks.moments import moments_in, without_moments
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import sama_video.annotate.scripted
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.proof import EXPECTED, prove
-from sama_video.annotate.reasons import REASONS
 from sama_video.annotate.scripted.mistakes import HARMLESS_KINDS, KINDS
 from sama_video.data.synthetic.levels import SHAPES
 

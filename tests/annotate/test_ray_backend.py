@@ -8,8 +8,8 @@ import annotate_world
 import pytest
 from annotate_world import published_hashes, settings_of
 
-from sama_video.annotate.input_records import RecordInput
-from sama_video.annotate.inputs import Listed
+from sama_video.annotate.inputs.catalogue import Listed
+from sama_video.annotate.inputs.records import RecordInput
 from sama_video.annotate.pipeline import Annotation
 from sama_video.annotate.probing import ProbeSettings
 from sama_video.annotate.ray_backend import RayMapper

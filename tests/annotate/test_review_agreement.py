@@ -5,8 +5,7 @@ import pytest
 from annotate_case import make_draft
 from review_case import TURNS, decision, fixed
 
-from sama_video.annotate.decisions import Decision
-from sama_video.annotate.review_agreement import (
+from sama_video.annotate.review.agreement import (
     AgreementRow,
     agreement_lines,
     cohens_kappa,
@@ -14,6 +13,7 @@ from sama_video.annotate.review_agreement import (
     share_alike,
     verdicts_of,
 )
+from sama_video.annotate.review.decisions import Decision
 
 DRAFT = make_draft(*TURNS)
 

@@ -10,10 +10,10 @@ from annotate_case import make_draft
 from page_driver import open_browser
 from review_case import MOVING, SMALL, TURNS, frames_on_disk, sample
 
-from sama_video.annotate.decisions import Decision, read_decisions
-from sama_video.annotate.review_agreement import verdicts_of
-from sama_video.annotate.review_page import ReviewSample
-from sama_video.annotate.review_writing import write_review
+from sama_video.annotate.review.agreement import verdicts_of
+from sama_video.annotate.review.decisions import Decision, read_decisions
+from sama_video.annotate.review.page import ReviewSample
+from sama_video.annotate.review.writing import write_review
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import pytest
 from annotate_case import make_draft
 from review_case import LEFT_OUT, MOVING, SMALL, TURNS, frames_on_disk, sample, write_decisions
 
-from sama_video.annotate import review_writing
-from sama_video.annotate.review_page import ReviewSample
-from sama_video.annotate.review_pictures import film
-from sama_video.annotate.review_writing import Written, chosen_samples, write_review
+from sama_video.annotate.review import writing
+from sama_video.annotate.review.page import ReviewSample
+from sama_video.annotate.review.pictures import film
+from sama_video.annotate.review.writing import Written, chosen_samples, write_review
 from sama_video.dialogue.static_page import source_hash
 from sama_video.errors import ConfigError
 
@@ -47,7 +47,7 @@ def test_a_page_stands_alone_and_takes_texts_as_text(tmp_path: Path) -> None:
 def test_a_page_that_would_be_the_same_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = frames_on_disk(tmp_path)
     written(tmp_path, [sample(root, "a"), sample(root, "b")])
-    monkeypatch.setattr(review_writing, "film", None)
+    monkeypatch.setattr(writing, "film", None)
     assert written(tmp_path, [sample(root, "a"), sample(root, "b")]).drawn == 0
     monkeypatch.undo()
     changed = sample(root, "b", make_draft(*TURNS[:1]))
@@ -75,7 +75,7 @@ def test_an_interrupted_page_leaves_the_old_one(tmp_path: Path, monkeypatch: pyt
     def broken(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(review_writing, "sample_page", broken)
+    monkeypatch.setattr(writing, "sample_page", broken)
     with pytest.raises(KeyboardInterrupt):
         written(tmp_path, [sample(root, draft=make_draft(*TURNS[:1]))])
     assert page.read_bytes() == old

@@ -14,7 +14,7 @@ from review_case import NOON, TURNS, decision, fix_row, fixed, row, write_decisi
 from sama_video.annotate.drafts import Draft, DraftTurn
 from sama_video.annotate.pipeline import Annotation, Options
 from sama_video.annotate.reporting import RunReport
-from sama_video.annotate.reviewing import ReviewSettings, content_hash, double_reviewed, judge
+from sama_video.annotate.review.reviewing import ReviewSettings, content_hash, double_reviewed, judge
 from sama_video.data.records import read_records
 from sama_video.errors import ConfigError
 

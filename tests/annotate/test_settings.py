@@ -5,8 +5,8 @@ import yaml
 from annotate_world import settings_of
 from shared_folders import REPOSITORY
 
-from sama_video.annotate.input_annotations import AnnotationInput, ClipInput
-from sama_video.annotate.input_records import RecordInput, SyntheticInput
+from sama_video.annotate.inputs.annotations import AnnotationInput, ClipInput
+from sama_video.annotate.inputs.records import RecordInput, SyntheticInput
 from sama_video.annotate.settings import read_settings, settings_yaml
 from sama_video.errors import ConfigError
 

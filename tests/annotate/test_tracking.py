@@ -6,7 +6,7 @@ import pytest
 from annotate_world import SIDE, drawn_clips, square_masklet
 
 from sama_video.annotate.case import Subject, Thing
-from sama_video.annotate.input_records import RecordInput
+from sama_video.annotate.inputs.records import RecordInput
 from sama_video.annotate.selecting import SelectSettings
 from sama_video.annotate.stages import Dropped, Kept
 from sama_video.annotate.tracking import (

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from annotate_world import drawn_clips
 
-from sama_video.annotate import uploading
-from sama_video.annotate.uploading import upload
+from sama_video.annotate.publish import uploading
+from sama_video.annotate.publish.uploading import upload
 from sama_video.app.cli.main import main
 from sama_video.errors import ConfigError
 

@@ -14,11 +14,11 @@ from typing import Final
 from sama_video.annotate import wording
 from sama_video.annotate.agreement_work import AgreementWork
 from sama_video.annotate.asking import read_critic, without_places
-from sama_video.annotate.decisions import Decision
 from sama_video.annotate.drafts import Draft, DraftError
-from sama_video.annotate.review_writing import content_of
-from sama_video.annotate.reviewing import STAGE as REVIEW
-from sama_video.annotate.reviewing import ReviewReport, apply_review, judge
+from sama_video.annotate.review.decisions import Decision
+from sama_video.annotate.review.reviewing import STAGE as REVIEW
+from sama_video.annotate.review.reviewing import ReviewReport, apply_review, judge
+from sama_video.annotate.review.writing import content_of
 from sama_video.annotate.run_state import RunState
 from sama_video.annotate.settings import AgreementSettings, AnnotateSettings, ModelSettings
 from sama_video.annotate.stages import Dropped, Json, Kept, Result, Stage, plain

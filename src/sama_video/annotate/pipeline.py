@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Final
 
 from sama_video import __version__
-from sama_video.annotate import balancing, probing, publishing, selecting, tracking, wording
-from sama_video.annotate.balancing import Part, Weighed, split_videos, within_shares, within_sources
-from sama_video.annotate.card import Making
+from sama_video.annotate import probing, selecting, tracking, wording
 from sama_video.annotate.case import Subject
 from sama_video.annotate.converting import to_records
 from sama_video.annotate.dialogue_stages import Dialogues
-from sama_video.annotate.inputs import Catalogue, read_catalogue
+from sama_video.annotate.inputs.catalogue import Catalogue, read_catalogue
 from sama_video.annotate.ledger import Ledger, alone_in
 from sama_video.annotate.models import open_model
-from sama_video.annotate.official import Sample
-from sama_video.annotate.publishing import is_whole, publish
+from sama_video.annotate.publish import balancing, publishing
+from sama_video.annotate.publish.balancing import Part, Weighed, split_videos, within_shares, within_sources
+from sama_video.annotate.publish.card import Making
+from sama_video.annotate.publish.official import Sample
+from sama_video.annotate.publish.publishing import is_whole, publish
 from sama_video.annotate.reporting import RunReport, write_left_out, write_report
-from sama_video.annotate.review_writing import sample_of, write_review
-from sama_video.annotate.reviewing import ReviewReport, read_all_decisions
+from sama_video.annotate.review.reviewing import ReviewReport, read_all_decisions
+from sama_video.annotate.review.writing import sample_of, write_review
 from sama_video.annotate.run_state import Report, RunState
 from sama_video.annotate.selecting import select_all
 from sama_video.annotate.settings import AnnotateSettings, ModelSettings, settings_yaml

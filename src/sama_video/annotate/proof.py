@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from sama_video.annotate.asking import TaskMix, TaskPlan, plan_tasks, request_for
 from sama_video.annotate.case import Subject, Thing
-from sama_video.annotate.checking import CheckRules, check_draft
+from sama_video.annotate.checks.checking import CheckRules, check_draft
 from sama_video.annotate.drafts import DraftError, Problem, read_draft
 from sama_video.annotate.drawing import Drawing, choose_frames
 from sama_video.annotate.scripted.endpoint import true_reply

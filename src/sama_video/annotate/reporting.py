@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.dialogue_stages import Dialogues
-from sama_video.annotate.inputs import Catalogue, told
-from sama_video.annotate.reasons import REASONS
-from sama_video.annotate.reviewing import ReviewReport
+from sama_video.annotate.inputs.catalogue import Catalogue, told
+from sama_video.annotate.review.reviewing import ReviewReport
 from sama_video.annotate.run_state import Lost, RunState, Tally
 from sama_video.annotate.stages import Json
 from sama_video.data.findings import Finding

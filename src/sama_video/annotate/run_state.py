@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sama_video.annotate.inputs import Catalogue, Listed
+from sama_video.annotate.inputs.catalogue import Catalogue, Listed
 from sama_video.annotate.ledger import KEPT, Ledger, Outcome
 from sama_video.annotate.stages import Dropped, Json, Kept, Result, Stage
 from sama_video.annotate.works import Job

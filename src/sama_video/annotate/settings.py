@@ -18,15 +18,15 @@ from typing import Any, Final
 import yaml
 
 from sama_video.annotate.asking import AskSettings, TaskMix
-from sama_video.annotate.balancing import BalanceSettings, SplitSettings
-from sama_video.annotate.checking import CheckRules
+from sama_video.annotate.checks.checking import CheckRules
 from sama_video.annotate.drawing import DrawOptions
-from sama_video.annotate.input_annotations import AnnotationInput, ClipInput
-from sama_video.annotate.input_records import RecordInput, SyntheticInput
-from sama_video.annotate.inputs import Input
+from sama_video.annotate.inputs.annotations import AnnotationInput, ClipInput
+from sama_video.annotate.inputs.catalogue import Input
+from sama_video.annotate.inputs.records import RecordInput, SyntheticInput
 from sama_video.annotate.probing import ProbeSettings
-from sama_video.annotate.publishing import PublishSettings
-from sama_video.annotate.reviewing import ReviewSettings
+from sama_video.annotate.publish.balancing import BalanceSettings, SplitSettings
+from sama_video.annotate.publish.publishing import PublishSettings
+from sama_video.annotate.review.reviewing import ReviewSettings
 from sama_video.annotate.selecting import SelectSettings
 from sama_video.annotate.stages import Json, digest, plain
 from sama_video.annotate.tracking import TrackSettings

@@ -6,8 +6,8 @@ A test holds each version to the hash of its texts.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.drafts import TASK_TYPES, Draft, Problem, TaskType
-from sama_video.annotate.reasons import REASONS
 from sama_video.annotate.tags import tags_of, write_phrase
 
 ASK_VERSION: Final = "annotate-ask-1"

@@ -16,10 +16,10 @@ from sama_video.annotate.asking import (
     request_for,
 )
 from sama_video.annotate.case import Subject
-from sama_video.annotate.checking import CheckRules, check_draft
+from sama_video.annotate.checks.checking import CheckRules, check_draft
 from sama_video.annotate.drafts import Draft, DraftError, Problem, read_draft
 from sama_video.annotate.drawing import Drawing, DrawOptions, draw_subject
-from sama_video.annotate.inputs import Input, Listed
+from sama_video.annotate.inputs.catalogue import Input, Listed
 from sama_video.annotate.probing import ProbeSettings, probe
 from sama_video.annotate.selecting import SelectSettings
 from sama_video.annotate.stages import Dropped, Json, Kept, Result

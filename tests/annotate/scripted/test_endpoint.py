@@ -8,7 +8,7 @@ from fake_endpoint import BROKEN, BUSY, CUT, NONSENSE, Behaviour, serve
 
 from sama_video.annotate.asking import critic_request, plan_tasks, read_critic, repair_plan, repair_request, request_for
 from sama_video.annotate.case import Subject
-from sama_video.annotate.checking import check_draft
+from sama_video.annotate.checks.checking import check_draft
 from sama_video.annotate.drafts import Draft, DraftTurn, read_draft
 from sama_video.annotate.drawing import Drawing, DrawOptions, draw_subject
 from sama_video.annotate.proof import MIX, synthetic_subject

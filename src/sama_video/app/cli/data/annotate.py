@@ -161,7 +161,7 @@ def _tell(result: "RunReport", folder: Path, output: Output) -> None:
 def _upload(folder: Path, repo: str | None, *, private: bool, output: Output) -> str | None:
     if repo is None:
         return None
-    from sama_video.annotate.uploading import upload
+    from sama_video.annotate.publish.uploading import upload
 
     address = upload(folder, repo, private=private)
     output.line(f"sent to {address}")

@@ -14,7 +14,7 @@ from typing import Final
 
 from sama_video.annotate.asking import TaskPlan
 from sama_video.annotate.case import Subject
-from sama_video.annotate.check_facts import (
+from sama_video.annotate.checks.facts import (
     Facts,
     check_beginning,
     check_counts,
@@ -23,9 +23,9 @@ from sama_video.annotate.check_facts import (
     check_names,
     check_times,
 )
-from sama_video.annotate.check_texts import Finding, check_answer, check_description, check_question, check_wording
+from sama_video.annotate.checks.knowledge import Knowledge
+from sama_video.annotate.checks.texts import Finding, check_answer, check_description, check_question, check_wording
 from sama_video.annotate.drafts import Draft, DraftTurn, Problem, TaskType
-from sama_video.annotate.knowledge import Knowledge
 from sama_video.annotate.tags import question_objects, read_answer, without_tags
 from sama_video.errors import ConfigError
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sama_video.annotate.case import Subject, Thing
-from sama_video.annotate.inputs import Input, Listed, file_stamp, safe_name
+from sama_video.annotate.inputs.catalogue import Input, Listed, file_stamp, safe_name
 from sama_video.annotate.stages import Json, digest
 from sama_video.annotate.subject_json import clip_to_json
 from sama_video.data.findings import FaultError, Findings

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.annotate.case import Subject
-from sama_video.annotate.decisions import SCHEMA
+from sama_video.annotate.checks.reasons import REASONS
 from sama_video.annotate.drafts import Draft, Problem
 from sama_video.annotate.marks import mark_of
-from sama_video.annotate.reasons import REASONS
-from sama_video.annotate.review_pictures import Footage, ReviewPicture
+from sama_video.annotate.review.decisions import SCHEMA
+from sama_video.annotate.review.pictures import Footage, ReviewPicture
 from sama_video.annotate.stages import Json
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START
 from sama_video.dialogue.static_page import element, fill, source_hash
 from sama_video.regions.ink import text_on
 
-PAGE: Final = Path(__file__).parent / "page"
+PAGE: Final = Path(__file__).parent / "static"
 VERSION: Final = 1
 
 

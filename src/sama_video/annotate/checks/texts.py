@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final, TypeAlias
 
+from sama_video.annotate.checks.languages import other_language
 from sama_video.annotate.drafts import is_refusal
-from sama_video.annotate.languages import other_language
 from sama_video.annotate.tags import question_objects, read_answer, without_tags
 from sama_video.dialogue.markup import (
     IMAGE_START,

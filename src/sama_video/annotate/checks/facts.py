@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Final
 
 from sama_video.annotate.case import Subject
-from sama_video.annotate.check_texts import Finding
+from sama_video.annotate.checks.knowledge import Knowledge, head_words
+from sama_video.annotate.checks.moments import moments_in, without_moments
+from sama_video.annotate.checks.texts import Finding
 from sama_video.annotate.drafts import DraftTurn
-from sama_video.annotate.knowledge import Knowledge, head_words
-from sama_video.annotate.moments import moments_in, without_moments
 from sama_video.annotate.tags import named_things, question_objects, read_answer, without_tags
 from sama_video.dialogue.markup import PHRASE_END, PHRASE_START
 

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from sama_video.annotate.decisions import VERDICTS, Decision, Verdict
 from sama_video.annotate.drafts import Draft
+from sama_video.annotate.review.decisions import VERDICTS, Decision, Verdict
 from sama_video.annotate.stages import Json
 from sama_video.metrics.intervals import Interval, Statistic, interval
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import yaml
 
-from sama_video.annotate.official import Sample
+from sama_video.annotate.publish.official import Sample
 from sama_video.annotate.stages import Json
 
 SCHEMA: Final = "sama-dataset/1"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sama_video.annotate.clip_copies import CLIPS
-from sama_video.annotate.official import FOLDERS
-from sama_video.annotate.publishing import MANIFEST, is_whole
+from sama_video.annotate.publish.clip_copies import CLIPS
+from sama_video.annotate.publish.official import FOLDERS
+from sama_video.annotate.publish.publishing import MANIFEST, is_whole
 from sama_video.errors import ConfigError
 
 

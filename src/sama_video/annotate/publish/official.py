@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias
 
 from sama_video.annotate.case import Subject
-from sama_video.annotate.clip_copies import write_jpegs
+from sama_video.annotate.publish.clip_copies import write_jpegs
 from sama_video.annotate.stages import Json
 from sama_video.data.records import DialogueRecord, RecordTurn
 from sama_video.data.sources.sama import BENCHMARK_MASKS, RECORD_FILE, TRAINING_MASKS

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.annotate.drafts import Draft, DraftError, Problem, read_draft
-from sama_video.annotate.review_page import VERSION, LeftOut, ReviewSample, assets_hash, index_page, sample_page
-from sama_video.annotate.review_pictures import film
-from sama_video.annotate.reviewing import (
+from sama_video.annotate.review.page import VERSION, LeftOut, ReviewSample, assets_hash, index_page, sample_page
+from sama_video.annotate.review.pictures import film
+from sama_video.annotate.review.reviewing import (
     FOLDER,
     ReviewSettings,
     content_hash,

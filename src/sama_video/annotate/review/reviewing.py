@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from sama_video.annotate.case import Subject
-from sama_video.annotate.decisions import Decision, Verdict, decision_files, latest, read_decisions
 from sama_video.annotate.drafts import Draft, Problem
-from sama_video.annotate.review_agreement import AgreementRow, agreement_lines, reviewer_agreement
+from sama_video.annotate.review.agreement import AgreementRow, agreement_lines, reviewer_agreement
+from sama_video.annotate.review.decisions import Decision, Verdict, decision_files, latest, read_decisions
 from sama_video.annotate.run_state import RunState
 from sama_video.annotate.stages import Dropped, Json, Kept, Result, Stage, digest
 from sama_video.annotate.subject_json import clip_to_json

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from sama_video.annotate.balancing import PARTS, Part
-from sama_video.annotate.card import SCHEMA, Making, PartCounts, card_text
-from sama_video.annotate.clip_copies import CLIPS, ClipFolder, ClipMode, files_below
-from sama_video.annotate.official import FOLDERS, Layout, Sample, write_official
-from sama_video.annotate.shards import SAMPLES_PER_SHARD, write_shards
+from sama_video.annotate.publish.balancing import PARTS, Part
+from sama_video.annotate.publish.card import SCHEMA, Making, PartCounts, card_text
+from sama_video.annotate.publish.clip_copies import CLIPS, ClipFolder, ClipMode, files_below
+from sama_video.annotate.publish.official import FOLDERS, Layout, Sample, write_official
+from sama_video.annotate.publish.shards import SAMPLES_PER_SHARD, write_shards
 from sama_video.annotate.stages import Json
 from sama_video.data.record_clips import FileClip
 from sama_video.data.records import DialogueRecord, write_records

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sama_video.annotate.case import Subject, Thing
-from sama_video.annotate.inputs import Input, Listed, file_stamp, safe_name
+from sama_video.annotate.inputs.catalogue import Input, Listed, file_stamp, safe_name
 from sama_video.annotate.stages import Json, digest
 from sama_video.annotate.subject_json import subject_from_json, subject_to_json
 from sama_video.data.building.draft import file_clip

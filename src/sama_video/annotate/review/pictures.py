@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from sama_video.annotate.case import Subject
 from sama_video.annotate.drawing import choose_frames
 from sama_video.annotate.marks import add_numbers, bounds, mark_of, paint_marks
-from sama_video.annotate.reviewing import ReviewSettings
+from sama_video.annotate.review.reviewing import ReviewSettings
 from sama_video.errors import SamaError, VideoError
 from sama_video.regions.ink import font, text_on
 from sama_video.regions.masklet import Masklet

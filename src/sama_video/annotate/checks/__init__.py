@@ -1,0 +1,1 @@
+"""The rules that texts of a model are held against."""

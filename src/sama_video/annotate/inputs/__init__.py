@@ -1,0 +1,1 @@
+"""What is to be annotated, from records, annotations of other tools, clips with prompts, or drawn clips."""

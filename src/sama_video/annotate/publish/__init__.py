@@ -1,0 +1,1 @@
+"""Samples as a data set: balanced, split, written, described, uploaded."""
