@@ -353,7 +353,7 @@ def test_the_nano_on_the_bundled_clip_goes_on_as_if_it_had_answered_itself() -> 
     turns: list[tuple[str, tuple[sama.Region, ...]]] = [
         ("What is <region>?", (sama.Points(frame=0, xy=[(51, 153)]),)),
         ("Segment the orange circle.", ()),
-        ("What is <region> doing? Is it near <obj2>?", (sama.Box(frame=10, xyxy=(100, 20, 200, 120)),)),
+        ("What is <region> doing? Is it near <obj2>?", (sama.Box(frame=0, xyxy=(34, 0, 129, 86)),)),
     ]
     for question, regions in turns:
         fresh = chat.another()

@@ -72,6 +72,7 @@ class StudyConfig:
             "speak.evaluate_every=0",
             "speak.evaluation_scenes=4",
             f"joint.steps={self.steps}",
+            "joint.turns=10",
             "joint.text_share=0.2",
             "joint.mask_share=0.5",
             "joint.evaluate_every=0",
