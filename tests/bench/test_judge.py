@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,22 @@ ASPECTS = SCALES["videorefer-d"]
 RUN = {"C/1": ("A red car drives.", "A red car."), "C/2": ("A dog.", "A cat."), "C/3": ("Two men walk.", "Men walk.")}
 
 
+OPENED: list[LanguageModel] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_at_the_end() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def judge_at(endpoint: FakeEndpoint, scale: Scale = CLAIR, store: ReplyStore | None = None) -> LanguageJudge:
     limits = Limits(patience=Patience(retries={"timeout": 1, "server_error": 1, "nonsense": 1}, attempt_seconds=5))
     transport = OpenAITransport(Endpoint(endpoint.url))
     store = store or ReplyStore(":memory:")
-    return LanguageJudge(LanguageModel("m-1", store, transport, limits, sleep=lambda _: None), scale)
+    OPENED.append(LanguageModel("m-1", store, transport, limits, sleep=lambda _: None))
+    return LanguageJudge(OPENED[-1], scale)
 
 
 def says(text: str | None) -> Behaviour:
