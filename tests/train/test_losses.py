@@ -34,6 +34,16 @@ def test_a_right_mask_costs_less_than_a_wrong_one():
     assert good < 0.01 < bad
 
 
+def test_coarse_logits_are_judged_as_they_are_used():
+    targets = torch.zeros(1, 8, 8)
+    targets[:, 2:5, 2:5] = 1.0
+    logits = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    blown_up = torch.nn.functional.interpolate(logits, scale_factor=2, mode="bilinear")
+    given = torch.ones(1, 1), targets, torch.ones(1)
+    coarse, fine = losses.candidate_losses(logits, *given), losses.candidate_losses(blown_up, *given)
+    torch.testing.assert_close(coarse.total(), fine.total())
+
+
 def test_two_empty_masks_agree():
     assert losses.candidate_iou(-torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4)).item() == 1.0
 

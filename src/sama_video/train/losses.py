@@ -97,7 +97,7 @@ class CandidateLosses:
 def candidate_losses(
     mask_logits: Float[Tensor, "prompts candidates height width"],
     predicted_iou: Float[Tensor, "prompts candidates"],
-    targets: Float[Tensor, "prompts height width"],
+    targets: Float[Tensor, "prompts target_height target_width"],
     weights: Float[Tensor, " prompts"],
 ) -> CandidateLosses:
     """Losses of every candidate against the same target.
@@ -106,9 +106,11 @@ def candidate_losses(
     the prompt; so all of them learn.
 
     Args:
-        targets: Share of each cell that the object covers, in [0, 1].
+        targets: Share of each cell that the object covers, in [0, 1]. Logits are blown up to their size, as they are
+            in use: from targets as coarse as the logits, a decoder learns borders that are off once they are blown up.
         weights: Zero where a prompt has no mask to learn; all zero gives a zero loss.
     """
+    mask_logits = at_size_of(targets, mask_logits)
     logits = mask_logits.flatten(2)
     wanted = targets.flatten(1)[:, None].expand_as(logits)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -127,6 +129,17 @@ def candidate_iou(
     guess, truth = mask_logits > 0, targets[:, None] > 0.5
     overlap, union = (guess & truth).sum((-2, -1)), (guess | truth).sum((-2, -1))
     return torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(overlap, dtype=torch.float32))
+
+
+def at_size_of(
+    targets: Float[Tensor, "prompts target_height target_width"],
+    mask_logits: Float[Tensor, "prompts candidates height width"],
+) -> Float[Tensor, "prompts candidates target_height target_width"]:
+    """Mask logits blown up to the size of targets, as a session does it."""
+    size = (targets.shape[-2], targets.shape[-1])
+    if mask_logits.shape[-2:] == size:
+        return mask_logits
+    return F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False)
 
 
 def presence_loss(scores: Float[Tensor, " prompts"], present: Bool[Tensor, " prompts"]) -> Float[Tensor, ""]:

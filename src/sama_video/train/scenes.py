@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 from torch import Tensor
 
 from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
+
+TARGET_STEP: Final = 2
+"""Pixels of a picture to a cell of a mask target, each way; mask logits have cells of four."""
 
 
 @dataclass(frozen=True, eq=False)

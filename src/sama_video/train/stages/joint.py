@@ -14,7 +14,7 @@ from sama_video.train import losses
 from sama_video.train.attributes import AttributePrompts
 from sama_video.train.config import TrainConfig
 from sama_video.train.dialogues import Told
-from sama_video.train.scenes import coverage
+from sama_video.train.scenes import TARGET_STEP, coverage
 from sama_video.train.stages.base import ParameterGroup, Weights, low_precision
 from sama_video.train.stages.language import (
     LANGUAGE_PARTS,
@@ -94,7 +94,7 @@ class JointStage(LanguageStage):
         if not masks:
             return None
         stacked = np.stack(masks)
-        shares = stacked.astype(np.float32) if rng is None else coverage(stacked, self.sam.image_size // 4)
+        shares = stacked.astype(np.float32) if rng is None else coverage(stacked, self.sam.image_size // TARGET_STEP)
         present = torch.from_numpy(stacked.any(axis=(1, 2)))
         return MaskTargets(
             torch.cat(pixels), torch.tensor(frames), torch.tensor(segs), torch.from_numpy(shares), present

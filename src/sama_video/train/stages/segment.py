@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import AutoModel
@@ -23,7 +22,7 @@ from sama_video.train.prompts import (
     draw_click,
     draw_corrections,
 )
-from sama_video.train.scenes import Shot, cell_labels, coverage, normalised
+from sama_video.train.scenes import TARGET_STEP, Shot, cell_labels, coverage, normalised
 from sama_video.train.stages.base import Logs, Stage, low_precision
 
 KINDS = ("click", "box", "correction", "attribute")
@@ -176,9 +175,7 @@ def full_size_iou(
     mask_logits: Float[Tensor, "prompts height4 width4"], targets: Float[Tensor, "prompts height width"]
 ) -> Float[Tensor, " prompts"]:
     """IoU of masks blown up to the size of their targets."""
-    size = (targets.shape[-2], targets.shape[-1])
-    full = F.interpolate(mask_logits[:, None], size=size, mode="bilinear", align_corners=False)
-    return losses.candidate_iou(full, targets)[:, 0]
+    return losses.candidate_iou(losses.at_size_of(targets, mask_logits[:, None]), targets)[:, 0]
 
 
 def segment_batch(
@@ -191,7 +188,7 @@ def segment_batch(
     """A batch from clips of one frame each.
 
     Args:
-        full_targets: Targets at the frame's size rather than at the size of mask logits.
+        full_targets: Targets at the frame's size rather than coarser.
     """
     drawn: dict[str, list[tuple[int, dict[str, Any], np.ndarray, bool]]] = {kind: [] for kind in KINDS}
     for frame, clip in enumerate(clips):
@@ -200,7 +197,7 @@ def segment_batch(
                 drawn[kind].append((frame, given, mask, present))
     ids = [clip.looks[:, 0] for clip in clips]
     masks = [clip.masks[:, 0] for clip in clips]
-    target_side = side if full_targets else side // 4
+    target_side = side if full_targets else side // TARGET_STEP
     return SegmentBatch(
         normalised(np.concatenate([clip.frames for clip in clips])),
         tuple(_stack(kind, rows, target_side) for kind, rows in drawn.items() if rows),

@@ -14,7 +14,7 @@ from sama_video.model.segmenter import Decoded, FrameFeatures, MaskPrediction
 from sama_video.train import losses
 from sama_video.train.config import TrackConfig, TrainConfig
 from sama_video.train.prompts import draw_box, draw_click
-from sama_video.train.scenes import Shot, coverage, normalised
+from sama_video.train.scenes import TARGET_STEP, Shot, coverage, normalised
 from sama_video.train.stages.base import Logs, low_precision
 from sama_video.train.stages.segment import SegmentBatch, SegmentStage, full_size_iou
 
@@ -92,7 +92,7 @@ class TrackStage(SegmentStage):
             clip = self.world.clip(rng, self.world.draw(rng), num_frames, self.side)
             if len(followed(clip, prompted)):
                 clips.append(clip)
-        return track_batch(rng, clips, prompted, kind, settings.objects, self.side // 4)
+        return track_batch(rng, clips, prompted, kind, settings.objects, self.side // TARGET_STEP)
 
     def forward(self, batch: Any) -> tuple[Tensor, Logs]:
         """Mask and presence losses of every frame that has a mask to learn."""
@@ -190,8 +190,9 @@ class TrackStage(SegmentStage):
         if targets is None:
             return self.sam.choose(decoded)
         with torch.no_grad():
-            wanted = targets[:, None].expand_as(decoded.mask_logits)
-            best = F.binary_cross_entropy_with_logits(decoded.mask_logits, wanted, reduction="none").mean((-2, -1))
+            logits = losses.at_size_of(targets, decoded.mask_logits)
+            wanted = targets[:, None].expand_as(logits)
+            best = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-2, -1))
         rows, best = torch.arange(len(targets), device=targets.device), best.argmin(1)
         return self.sam.choose(
             Decoded(
