@@ -37,6 +37,7 @@ SECTIONS: dict[str, Section] = {
     "serving": page_serving.SERVING,
     "annotate": page_annotate.ANNOTATE,
     "real_size": page_whole.REAL_SIZE,
+    "other_hand": page_whole.OTHER_HAND,
 }
 """By the name of the script, in the order of the page."""
 

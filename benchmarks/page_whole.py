@@ -105,3 +105,26 @@ record. Aims on an H200, compiled: above 60 frames/s with 1 object and above 40 
     real_size,
     derived=("warmups", "segmenter"),
 )
+
+
+def other_hand(result: Result) -> list[str]:
+    """Every figure with its interval."""
+    rows = [
+        [
+            row["figure"],
+            f"{row['mean']:.3f}",
+            "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}",
+            row["count"],
+        ]
+        for row in result["rows"]
+    ]
+    return [f"Weights `{result['revision']}`.", "", *table(("figure", "mean", "95 %", "asked"), rows)]
+
+
+OTHER_HAND = Section(
+    "The nano on clips of another hand",
+    """No speed, but reach: shapes and colours of the nano's vocabulary, drawn by Pillow with nothing of the project's
+generators: other colour values, outlines, sizes, backgrounds and paths, no textures; 24 frames of 256 x 256. Click, box
+and outline are on the first frame, the outline is followed over the others.""",
+    other_hand,
+)

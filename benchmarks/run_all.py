@@ -58,6 +58,7 @@ JOBS = (
     Job("length", None, ("--frames", "8", "16", "--objects", "1"), prints_json=True),
     Job("serving", takes_device=False),
     Job("annotate", takes_device=False),
+    Job("other_hand"),
     Job("training", ("--presets", "sama-1b", "--workers", "8", "--updates", "20")),
     Job("real_size", ("--presets", "sama-1b", "sama-4b", "sama-8b", "--compile")),
 )

@@ -17,6 +17,7 @@ ROW_KEYS = {
     "startup": {"what", "seconds"},
     "jf": {"way"},
     "training": {"preset", "forward_seconds", "backward_seconds", "tokens_per_second", "matrix_use"},
+    "other_hand": {"figure", "mean", "low", "high", "count"},
     "mask_index": {"step", "seconds", "memory_mib"},
     "annotate": {"backend", "clips_per_hour", "outside_waiting_seconds_per_clip", "cpu_seconds_per_clip", "memory_mib"},
     "loading": {"step", "records", "seconds", "records_per_second", "memory_mib"},
