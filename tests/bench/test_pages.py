@@ -10,10 +10,27 @@ from shared_folders import REPOSITORY
 
 from sama_video.app.cli.main import sama
 from sama_video.bench.tasks import TASKS
+from sama_video.data.licences import TERMS
 
 FOLDER = REPOSITORY / "docs" / "benchmarks"
 PAGES = sorted(path.name for path in FOLDER.glob("*.md"))
 OF_NO_BENCHMARK = {"index.md", "ablation.md"}
+TERMS_OF = {
+    "gcg": "gcg",
+    "mevis-valid": "mevis",
+    "mevis-valid-u": "mevis",
+    "ref-davis17": "ref_davis17",
+    "ref-sav": "ref_sav",
+    "ref-youtube-vos": "ref_youtube_vos",
+    "refcoco": "refcoco",
+    "refcoco+": "refcoco",
+    "refcocog": "refcoco",
+    "region-caption": "region_caption",
+    "revos": "revos",
+    "sama-bench-g": "SAMA-Bench",
+    "videorefer-d": "videorefer",
+    "videorefer-q": "videorefer",
+}
 SECTIONS = ("## Data", "## Commands", "## Figures", "## `reference` and `strict`", "## Miniature")
 
 
@@ -34,6 +51,12 @@ def test_a_page_has_its_sections_in_order(name: str) -> None:
     found = [line for line in text.splitlines() if line in SECTIONS]
     assert tuple(found) == SECTIONS
     assert f"(`{name.removesuffix('.md')}`)" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(("name", "source"), TERMS_OF.items())
+def test_a_page_states_the_terms_that_readers_know(name: str, source: str) -> None:
+    words = " ".join((FOLDER / f"{name}.md").read_text(encoding="utf-8").split())
+    assert f"{TERMS[source].licence} ({TERMS[source].stated})" in words
 
 
 @pytest.mark.parametrize("name", PAGES)

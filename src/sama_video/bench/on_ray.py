@@ -15,7 +15,7 @@ from sama_video.bench.sharding import Shard
 from sama_video.bench.store import Question, RunFolder, RunInfo
 from sama_video.bench.task import Json, Prediction
 from sama_video.errors import MissingExtraError, SamaError
-from sama_video.remote.cluster import join_cluster
+from sama_video.remote.cluster import join_cluster, machines, one_worker_each
 
 ATTEMPTS = 3
 """How often a piece is given to a worker before its deaths are told."""
@@ -69,7 +69,7 @@ def run_on_ray(job: Job, folder: RunFolder, shard: Shard, report: Report, *, add
     if started:
         join_cluster(ray, address)
     try:
-        count = workers if workers > 1 else _one_each(ray)
+        count = workers if workers > 1 else one_worker_each(ray)
         pieces = [Piece(shard.piece(index, count)) for index in range(count)]
         with folder.writer(shard) as writer:
             counter = _Counter(shard, report, folder.answered())
@@ -160,21 +160,10 @@ def _starter(ray: Any, job: Job, folder: RunFolder, count: int) -> Start:
     return start
 
 
-def _one_each(ray: Any) -> int:
-    """One worker for each GPU, or for each machine of a cluster without any."""
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    return gpus or max(1, len(_machines(ray)))
-
-
 def _resources(ray: Any, count: int) -> dict[str, float | int]:
     """What each of some workers may use: a GPU each, or else its share of a machine's processors."""
     if int(ray.cluster_resources().get("GPU", 0)) >= count:
         return {"num_gpus": 1, "num_cpus": 1}
-    machines = _machines(ray)
-    on_one = -(-count // max(1, len(machines)))
-    return {"num_cpus": max(1, int(min((machine["CPU"] for machine in machines), default=1)) // on_one)}
-
-
-def _machines(ray: Any) -> list[Mapping[str, float]]:
-    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
-    return [resources for resources in alive if resources.get("CPU", 0) >= 1]
+    found = machines(ray)
+    on_one = -(-count // max(1, len(found)))
+    return {"num_cpus": max(1, int(min((machine["CPU"] for machine in found), default=1)) // on_one)}

@@ -1,6 +1,7 @@
-"""Joining a Ray cluster, in the same way and with the same error wherever work is spread over machines."""
+"""Joining a Ray cluster and counting what it has, in the same way wherever work is spread over machines."""
 
 import socket
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sama_video.errors import ConfigError
@@ -27,3 +28,15 @@ def join_cluster(ray: Any, address: str) -> None:
         raise ConfigError(
             f"--ray {address}: no cluster answers there ({line}); start one, or use --ray local."
         ) from error
+
+
+def one_worker_each(ray: Any) -> int:
+    """One worker for each GPU, or for each machine with a processor where there is no GPU."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    return gpus or max(1, len(machines(ray)))
+
+
+def machines(ray: Any) -> list[Mapping[str, float]]:
+    """What each machine has that is alive and has a processor to give."""
+    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return [resources for resources in alive if resources.get("CPU", 0) >= 1]

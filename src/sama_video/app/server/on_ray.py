@@ -26,7 +26,7 @@ from sama_video.app.server.replica import Done, NeedsClip, Replica, Task
 from sama_video.app.server.settings import Limits, ServerSettings
 from sama_video.app.server.state import Desk, ModelTold
 from sama_video.errors import MissingExtraError
-from sama_video.remote.cluster import join_cluster
+from sama_video.remote.cluster import join_cluster, one_worker_each
 
 APPLICATION = "sama-video"
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
@@ -72,7 +72,7 @@ def start_replicas(
         raise MissingExtraError("ray[serve]", "ray") from error
     if not ray.is_initialized():
         join_cluster(ray, address)
-    count = replicas or _one_each(ray)
+    count = replicas or one_worker_each(ray)
     serve.start(proxy_location="Disabled")
     router: Any = ROUTER  # which Ray loads by its name
     deployment: Any = serve.deployment(
@@ -264,11 +264,6 @@ def _lost() -> ApiError:
         503, "the machine that worked at this was lost; send it again.", code="replica_lost",
         headers={"Retry-After": "5"},
     )  # fmt: skip
-
-
-def _one_each(ray: Any) -> int:
-    """One replica for each GPU, or for each machine of a cluster without any."""
-    return int(ray.cluster_resources().get("GPU", 0)) or max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
 
 
 def _resources(ray: Any, count: int) -> dict[str, float | int]:
