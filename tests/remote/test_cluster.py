@@ -19,9 +19,9 @@ def cluster(*nodes: tuple[bool, dict[str, float]]) -> Any:
 @pytest.mark.parametrize(
     ("nodes", "count"),
     [
-        ([(True, {"CPU": 8, "GPU": 4}), (True, {"CPU": 8})], 4),
-        ([(True, {"CPU": 8}), (True, {"CPU": 2}), (False, {"CPU": 8})], 2),
-        ([(True, {"CPU": 8}), (True, {"memory": 1e9})], 1),
+        ([(True, {"CPU": 8.0, "GPU": 4.0}), (True, {"CPU": 8.0})], 4),
+        ([(True, {"CPU": 8.0}), (True, {"CPU": 2.0}), (False, {"CPU": 8.0})], 2),
+        ([(True, {"CPU": 8.0}), (True, {"memory": 1e9})], 1),
         ([(True, {})], 1),
     ],
     ids=["cards", "machines that live", "a head without processors", "nothing to give"],
