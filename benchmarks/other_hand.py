@@ -125,9 +125,11 @@ def path(draw: random.Random, radius: float) -> tuple[tuple[tuple[float, float],
     name = draw.choice(tuple(DIRECTIONS))
     dx, dy = DIRECTIONS[name]
     reach = draw.uniform(80, 130)
-    begin = [draw.uniform(low, high - reach) if d > 0 else draw.uniform(low + reach, high) for d in (dx, dy)]
-    begin = [begin[0] if dx else x, begin[1] if dy else y]
-    return tuple((begin[0] + dx * reach * t, begin[1] + dy * reach * t) for t in times), name
+    if dx:
+        x = draw.uniform(low, high - reach) if dx > 0 else draw.uniform(low + reach, high)
+    else:
+        y = draw.uniform(low, high - reach) if dy > 0 else draw.uniform(low + reach, high)
+    return tuple((x + dx * reach * t, y + dy * reach * t) for t in times), name
 
 
 def things_of(draw: random.Random) -> list[Thing]:

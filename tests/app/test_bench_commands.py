@@ -55,6 +55,7 @@ def differences(found: Any, expected: Any, path: str = "") -> list[str]:
     return [] if found == expected else [f"{path}: {found!r} not {expected!r}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oracle", "noisy"])
 @pytest.mark.parametrize("with_files", [True, False])
 def test_grounded_scores_are_the_expected_ones(

@@ -201,6 +201,7 @@ def test_question_decides_the_form_of_its_answer():
         assert all(len(given) == 1 for given in answers.values())
 
 
+@pytest.mark.slow
 def test_articles_fit_the_next_word():
     for text in said():
         for article, word in re.findall(r"\b(an?) (\w+)", text):

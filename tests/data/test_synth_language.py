@@ -235,6 +235,7 @@ def test_beside_means_beside():
                         assert sign * away[axis] > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_every_question_has_its_regions_masks_and_a_right_answer(level):
     families = set()

@@ -61,6 +61,7 @@ def is_shared(episode: Episode) -> bool:
     return min(len(colors), len(shapes)) < len(episode.actors)
 
 
+@pytest.mark.slow
 def test_level_two_is_what_the_documentation_promises():
     drawn = episodes(2)
     actors = [actor for episode in drawn for actor in episode.actors]

@@ -122,6 +122,7 @@ def test_ties_go_to_the_first_by_rows():
     assert matching.matches_until_failure(np.ones((2, 3)), np.ones((3, 2))) == ((0, 0), (1, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(objects, objects, st.randoms(use_true_random=False))
 def test_scores_are_fractions_and_a_perfect_answer_in_any_order_is_perfect(predicted, true, random):

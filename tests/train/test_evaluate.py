@@ -32,6 +32,7 @@ def model():
     return LoadedModel(untrained, make_processor(config), sampling=Sampling(max_new_tokens=5))
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_is_asked_everything(model):
     outcomes = list(Examination(model, WORLD, 27).outcomes())
     assert {each.name for each in outcomes} >= {

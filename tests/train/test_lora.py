@@ -27,6 +27,7 @@ def adapted() -> SamaForConditionalGeneration:
     return model
 
 
+@pytest.mark.slow
 def test_fresh_adapters_change_nothing_and_alone_learn() -> None:
     plain, model = build_model(), build_model()
     model.requires_grad_(False)

@@ -17,6 +17,7 @@ def rng():
     return np.random.default_rng(1)
 
 
+@pytest.mark.slow
 def test_training_never_draws_a_held_out_scene(rng):
     assert all(PlainWorld().draw(rng).seed not in PLAIN_HELD_OUT_SEEDS for _ in range(20))
     assert all(LevelWorld().draw(rng).seed in SEEDS["train"] for _ in range(20))
