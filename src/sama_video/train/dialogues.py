@@ -165,9 +165,11 @@ def pointed_mask(rng: np.random.Generator, mask: Bool[np.ndarray, "height width"
     return changed if changed.any() else mask
 
 
-def centre_targets(told: Told, count: int) -> tuple[Float32[np.ndarray, "regions frames 2"], np.ndarray]:
-    """Where each region's object is in the dense frames, in sides of the picture, and whether it can be told."""
-    objects, dense = list(told.region_objects), list(told.dense)[:count]
+def centre_targets(
+    told: Told, objects: Sequence[int], count: int
+) -> tuple[Float32[np.ndarray, "objects frames 2"], Float32[np.ndarray, "objects frames"]]:
+    """Where objects are in the dense frames, in sides of the picture, and whether it can be told."""
+    objects, dense = list(objects), list(told.dense)[:count]
     centres = np.zeros((len(objects), count, 2), np.float32)
     weights = np.zeros((len(objects), count), np.float32)
     if objects and not told.region_only:

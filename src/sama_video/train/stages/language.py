@@ -80,7 +80,7 @@ class DialogueBatch:
         videos: One per row; none for dialogues without pictures.
         seg_classes: Colour and shape of the object of every `[SEG]`, row after row.
         cell_labels: Per token of every picture, the classes of the patches it folds together.
-        centres: Where each region's object is in the dense frames, row after row.
+        centres: Where objects are in the dense frames: each region's, row after row, then each `[SEG]`'s.
         centre_weights: Where that can be told.
         looks: Classes of what each region's object looks like, row after row.
     """
@@ -90,8 +90,8 @@ class DialogueBatch:
     videos: tuple[VideoInputs, ...]
     seg_classes: Int[Tensor, "segs 4"]
     cell_labels: Int[Tensor, "frames places cells 4"] | None = None
-    centres: Float[Tensor, "regions dense 2"] | None = None
-    centre_weights: Float[Tensor, "regions dense"] | None = None
+    centres: Float[Tensor, "objects dense 2"] | None = None
+    centre_weights: Float[Tensor, "objects dense"] | None = None
     looks: Int[Tensor, "regions 4"] | None = None
     masks: MaskTargets | None = None
 
@@ -197,7 +197,8 @@ class LanguageStage(Stage):
         """
         rows = [encode_told(self.processor, told) for told in dialogues]
         classes = [told.names[list(told.seg_objects)] for told in dialogues]
-        centres, weights = zip(*(centre_targets(told, self.config.dense_frames) for told in dialogues), strict=True)
+        meant = [(told, told.region_objects) for told in dialogues] + [(told, told.seg_objects) for told in dialogues]
+        centres, weights = zip(*(centre_targets(*each, self.config.dense_frames) for each in meant), strict=True)
         labels = [self._cell_labels(told) for told in dialogues]
         return self._batch(
             rows,
@@ -226,7 +227,7 @@ class LanguageStage(Stage):
         """Cross-entropy of the answers, distillation of `[SEG]` prompts, and what the pictures should tell."""
         settings = self.language_settings
         embeds, features = self.read_pictures(batch)
-        states = self.read(embeds)
+        states, inner = self.read(embeds)
         text = self.text_loss(states, batch.labels)
         prompts = self.seg_prompts(states, batch.input_ids)
         distilled = losses.distillation_loss(prompts, self.seg_targets(batch.seg_classes), self.target_variance())
@@ -234,7 +235,7 @@ class LanguageStage(Stage):
         logs = {"text": text.item(), "distillation": distilled.item()}
         if features is not None and batch.cell_labels is not None:
             dense = self.dense_loss(features, batch.cell_labels)
-            centre, looks = self.centre_loss(states, batch), self.look_loss(states, batch)
+            centre, looks = self.centre_loss(inner, batch), self.look_loss(inner, batch)
             loss = loss + settings.dense_weight * dense + settings.centre_weight * centre
             loss = loss + settings.look_weight * looks
             logs |= {"dense": dense.item(), "centre": centre.item(), "looks": looks.item()}
@@ -261,11 +262,17 @@ class LanguageStage(Stage):
             ]
             return parts.embed_tokens(batch.input_ids, torch.cat(placeholders)), features
 
-    def read(self, embeds: Float[Tensor, "rows tokens dim"]) -> Float[Tensor, "rows tokens dim"]:
-        """States after the decoder's last norm."""
+    def read(
+        self, embeds: Float[Tensor, "rows tokens dim"]
+    ) -> tuple[Float[Tensor, "rows tokens dim"], Float[Tensor, "rows tokens dim"]]:
+        """States after the decoder's last norm, and, of unit mean square, those that its last layer reads.
+
+        What a token should tell the tokens after it has to be there before the last layer: nobody reads its last state.
+        """
         with low_precision(embeds.device):
-            states = self.sama.model.language_model(inputs_embeds=embeds, use_cache=False).last_hidden_state
-        return states
+            read = self.sama.model.language_model(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+        inner = read.hidden_states[-2].float()
+        return read.last_hidden_state, F.rms_norm(inner, inner.shape[-1:])
 
     def text_loss(
         self, states: Float[Tensor, "rows tokens dim"], labels: Int[Tensor, "rows tokens"]
@@ -308,25 +315,29 @@ class LanguageStage(Stage):
         off = (self.place_head(features) - places).abs().mean()
         return attribute_loss(self.cell_head(features), labels, 0.3) + off
 
-    def centre_loss(self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
-        """Distance between told and true places of a region's object over the dense frames, in sides of the picture."""
+    def centre_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
+        """Distance between told and true places over the dense frames, in sides of the picture.
+
+        Told at the end of a region, of its object, and at a `[SEG]`, of the object that the words before it name.
+        """
         assert batch.centres is not None
         assert batch.centre_weights is not None
-        told = self.centre_head(self.states_after_regions(states, batch)).view_as(batch.centres)
+        named = inner[batch.input_ids == self.config.seg_token_id]
+        told = self.centre_head(torch.cat([self.states_after_regions(inner, batch), named])).view_as(batch.centres)
         off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
         return off.sum() / batch.centre_weights.sum().clamp(min=1.0)
 
-    def look_loss(self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
+    def look_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
         """Cross-entropy of what each region's object looks like, read off before any question asks for it."""
         assert batch.looks is not None
-        return attribute_loss(self.look_head(self.states_after_regions(states, batch))[..., 0, :], batch.looks)
+        return attribute_loss(self.look_head(self.states_after_regions(inner, batch))[..., 0, :], batch.looks)
 
     def states_after_regions(
         self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch
     ) -> Float[Tensor, "regions dim"]:
-        """The state at the end of every region of the batch, in float32."""
+        """The state at the end of every region of the batch."""
         after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
-        return states[batch.input_ids == after_region].float()
+        return states[batch.input_ids == after_region]
 
     @abstractmethod
     def mask_loss(self, prompts: Float[Tensor, "segs prompt_dim"], targets: MaskTargets) -> Float[Tensor, ""]:
@@ -360,13 +371,13 @@ class LanguageStage(Stage):
     def score(self, dialogues: Sequence[Told], batch: DialogueBatch, scores: "Scores") -> Tensor:
         """Add a batch's scores; its `[SEG]` prompts are returned."""
         embeds, _ = self.read_pictures(batch)
-        states = self.read(embeds)
+        states, inner = self.read(embeds)
         for told, right in zip(dialogues, self.right_answers(states, batch.labels), strict=True):
             for turn, is_right in zip(told.turns, right, strict=True):
                 scores.add(turn.kind, is_right)
                 if turn.kind == "attribute":
                     scores.add(asked_attribute(turn), is_right)
-        scores.add("centre_off", self.centre_loss(states, batch).item())
+        scores.add("centre_off", self.centre_loss(inner, batch).item())
         return self.score_prompts(states, batch, scores)
 
     def score_prompts(self, states: Tensor, batch: DialogueBatch, scores: "Scores") -> Tensor:

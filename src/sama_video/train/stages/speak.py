@@ -35,7 +35,7 @@ class SpeakStage(LanguageStage):
             lambda rng, scene: self.tell_blind(rng, scene, settings.turns),
         ):
             batch = self.stack_text(dialogues)
-            states = self.read(self.read_pictures(batch)[0])
+            states, _ = self.read(self.read_pictures(batch)[0])
             known = [turn >= 0 for turn in batch.labels.amax(1)]
             for is_known, right in zip(known, self.right_answers(states, batch.labels), strict=True):
                 for value in right if is_known else ():
