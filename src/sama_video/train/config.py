@@ -125,6 +125,7 @@ class LanguageConfig(StageConfig):
         masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
         plain_share: Share of dialogues about the diagnostic world that are put in the plain world's words.
         mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
+        centre_weight: Weight of telling where an object is over time from the states of its region and of its `[SEG]`.
         look_weight: Weight of telling what a region's object looks like from the state at the region's end.
         decoder_learning_rate: For SAM 2's mask decoder in the joint stage.
     """
