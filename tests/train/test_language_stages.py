@@ -1,5 +1,6 @@
 """The stages that talk: what they show is what a conversation shows, and every part they train is reached."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -343,6 +344,8 @@ def test_what_the_stages_leave_makes_a_model_that_loads(run, joint, tmp_path):
     for name, weights in {**results, "joint": stage.result()}.items():
         (tmp_path / "run" / "stages" / name).mkdir(parents=True)
         save_file(weights, tmp_path / "run" / "stages" / name / "final.safetensors")
+    figures = [{"step": 2 * n, "seconds": 60.0 * n, "evaluation": {"click_iou": n / 4}} for n in (1, 2)]
+    (tmp_path / "run" / "stages" / "segment" / "metrics.jsonl").write_text("\n".join(map(json.dumps, figures)))
     (tmp_path / "run" / "recipe.yaml").write_text(to_yaml(run))
     done = CliRunner().invoke(command, [str(tmp_path / "run"), str(tmp_path / "model")])
     assert done.exit_code == 0, done.output
@@ -350,7 +353,10 @@ def test_what_the_stages_leave_makes_a_model_that_loads(run, joint, tmp_path):
     loaded = load(tmp_path / "model", device="cpu")
     taught = stage.result()["grounding_head.linear_2.weight"]
     assert torch.allclose(loaded.model.model.grounding_head.linear_2.weight, taught, rtol=1e-3, atol=1e-3)
-    assert "joint" in (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| segment | 4 | 2.0 | click_iou 0.500 |" in card
+    assert "| segment | click_iou | 2: 0.250, 4: 0.500 |" in card
+    assert "| joint | mask_iou |  |" in card
 
 
 def test_a_run_without_a_trained_part_makes_no_model(run, tmp_path):

@@ -101,6 +101,12 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "| --- | --- | --- | --- |",
             *rows,
             "",
+            "On the way there, on the same held-out scenes, at so many steps:",
+            "",
+            "| stage | figure | curve |",
+            "| --- | --- | --- |",
+            *(_curve(name, _figures(folder, name)) for name in stages),
+            "",
             "```yaml",
             to_yaml(run).rstrip(),
             "```",
@@ -120,6 +126,17 @@ _DATA = {
 """What a model was trained on, by the name of its world."""
 
 
+_CURVES = {
+    "segment": "click_iou",
+    "track": "tracked_iou",
+    "see": "all",
+    "speak": "named",
+    "refer": "attribute",
+    "joint": "mask_iou",
+}
+"""The figure of each stage whose course a card shows."""
+
+
 def _figures(folder: RunFolder, stage: str) -> list[dict[str, Any]]:
     path = folder.stage(stage) / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
@@ -130,6 +147,13 @@ def _row(stage: str, figures: list[dict[str, Any]]) -> str:
     scores = [row["evaluation"] for row in figures if "evaluation" in row]
     shown = ", ".join(f"{name} {value:.3f}" for name, value in scores[-1].items()) if scores else ""
     return f"| {stage} | {steps} | {seconds / 60:.1f} | {shown} |"
+
+
+def _curve(stage: str, figures: list[dict[str, Any]]) -> str:
+    name = _CURVES[stage.removeprefix("plain_")]
+    points = [(row["step"], row["evaluation"].get(name)) for row in figures if "evaluation" in row]
+    shown = ", ".join(f"{step}: {value:.3f}" for step, value in points if value is not None)
+    return f"| {stage} | {name} | {shown} |"
 
 
 @click.command
