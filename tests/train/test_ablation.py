@@ -14,7 +14,7 @@ from sama_video.train.ablation.findings import document, page
 from sama_video.train.ablation.study import SCORES, StudyConfig, differences, paired_difference, run_study
 from sama_video.train.ablation.variants import VARIANTS, count_parameters, read_foundation
 from sama_video.train.engine import seed_of
-from sama_video.train.worlds import PlainWorld
+from sama_video.train.lessons.worlds import PlainWorld
 
 SMALL = StudyConfig(seeds=(0, 1), speak_steps=1, steps=1, clips=2)
 

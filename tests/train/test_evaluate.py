@@ -15,7 +15,7 @@ from sama_video.model.presets import preset_config
 from sama_video.train import evaluate as module
 from sama_video.train.evaluate import Answers, Asked, command, evaluate, figures_of, table
 from sama_video.train.examination import Examination, Outcome
-from sama_video.train.vocabulary import make_processor
+from sama_video.train.lessons.vocabulary import make_processor
 
 WORLD = DiagnosticWorld(2, (64, 64))
 ROWS = [

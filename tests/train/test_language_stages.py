@@ -20,21 +20,21 @@ from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
 from sama_video.model.presets import preset_config
 from sama_video.train.config import load_recipe, to_yaml
-from sama_video.train.dialogues import encode_told, pointed_mask, turns_of
 from sama_video.train.engine import RunFolder
 from sama_video.train.export import command, export
-from sama_video.train.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
-from sama_video.train.plain_dialogues import PlainTeller
+from sama_video.train.lessons.dialogues import encode_told, pointed_mask, turns_of
+from sama_video.train.lessons.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
+from sama_video.train.lessons.plain_dialogues import PlainTeller
+from sama_video.train.lessons.vocabulary import VOCABULARY, make_processor, nano_tokenizers
+from sama_video.train.lessons.worlds import LevelWorld, PlainWorld
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.language import class_codes, translate_head
 from sama_video.train.stages.plain import PlainReferStage
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
+from sama_video.train.stages.seg_codes import class_codes, translate_head
 from sama_video.train.stages.segment import SegmentStage
 from sama_video.train.stages.speak import SpeakStage
-from sama_video.train.vocabulary import VOCABULARY, make_processor, nano_tokenizers
-from sama_video.train.worlds import LevelWorld, PlainWorld
 from sama_video.video.clip import Clip
 
 SMALL = [

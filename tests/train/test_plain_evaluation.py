@@ -13,8 +13,8 @@ from sama_video.model.decoding import Sampling
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.presets import preset_config
 from sama_video.train import plain_evaluation as module
+from sama_video.train.lessons.vocabulary import make_processor
 from sama_video.train.plain_evaluation import Figure, Outcome, ask_about, command, evaluate, table
-from sama_video.train.vocabulary import make_processor
 
 
 @pytest.fixture(scope="module")

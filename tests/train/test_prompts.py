@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sama_video.data.synthetic.levels import COLORS, SHAPES, is_allowed
-from sama_video.train.attributes import UNSAID
-from sama_video.train.prompts import (
+from sama_video.train.lessons.attributes import UNSAID
+from sama_video.train.lessons.prompts import (
     draw_absent_attributes,
     draw_attributes,
     draw_box,
@@ -13,8 +13,8 @@ from sama_video.train.prompts import (
     draw_corrections,
     matching,
 )
-from sama_video.train.scenes import cell_labels, coverage, filled_box
-from sama_video.train.worlds import LevelWorld
+from sama_video.train.lessons.scenes import cell_labels, coverage, filled_box
+from sama_video.train.lessons.worlds import LevelWorld
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.train.config import TrainConfig, load_recipe
-from sama_video.train.scenes import cell_labels
+from sama_video.train.lessons.scenes import cell_labels
 from sama_video.train.stage_plan import plan_stages
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.plain import PlainSegmentStage

@@ -5,9 +5,9 @@ import pytest
 
 from sama_video.data.synthetic.episode import sample_episode
 from sama_video.data.synthetic.levels import HELD_OUT, SEEDS
-from sama_video.train.attributes import ATTRIBUTES
 from sama_video.train.config import WorldConfig
-from sama_video.train.worlds import PLAIN_HELD_OUT_SEEDS, LevelWorld, PlainWorld, looks_of, world_of
+from sama_video.train.lessons.attributes import ATTRIBUTES
+from sama_video.train.lessons.worlds import PLAIN_HELD_OUT_SEEDS, LevelWorld, PlainWorld, looks_of, world_of
 
 WORLDS = [PlainWorld(), LevelWorld(level=2, easier_share=0.5)]
 

@@ -20,7 +20,7 @@ from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import SamaProcessor
 from sama_video.train.config import PLAIN_STAGE_NAMES, STAGE_NAMES, TrainConfig, load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
-from sama_video.train.vocabulary import make_processor
+from sama_video.train.lessons.vocabulary import make_processor
 
 TRAINING_ONLY = (
     *("attribute_prompts.", "coarse_head.", "fine_head.", "patch_head.", "object_head."),

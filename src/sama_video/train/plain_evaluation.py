@@ -22,8 +22,8 @@ from sama_video.errors import RegionError
 from sama_video.metrics.overlap import mask_iou, region_similarity
 from sama_video.regions.rle import decode
 from sama_video.regions.shapes import Points
-from sama_video.train.prompts import draw_click
-from sama_video.train.worlds import PlainWorld
+from sama_video.train.lessons.prompts import draw_click
+from sama_video.train.lessons.worlds import PlainWorld
 from sama_video.video.clip import Clip
 
 FPS = 24.0

@@ -21,12 +21,13 @@ from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.processing_sama import SamaProcessor, TurnSpec
 from sama_video.model.segmenter import Decoded
-from sama_video.train.attributes import NUM_CLASSES
 from sama_video.train.config import TrainConfig
-from sama_video.train.plain_dialogues import TALKING_KINDS
+from sama_video.train.lessons.attributes import NUM_CLASSES
+from sama_video.train.lessons.plain_dialogues import TALKING_KINDS
 from sama_video.train.stages.base import Stage, Weights, low_precision
+from sama_video.train.stages.dialogue_batch import MaskTargets
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.language import MaskTargets, translate_head
+from sama_video.train.stages.seg_codes import translate_head
 from sama_video.train.stages.speak import SpeakStage
 
 KEPT_PARTS: Final = ("vision_tower", "multi_modal_projector", "segmenter")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sama_video.errors import CheckpointError
 from sama_video.train.config import StageConfig, TrainConfig
-from sama_video.train.worlds import World, world_of
+from sama_video.train.lessons.worlds import World, world_of
 
 Logs = dict[str, float]
 Weights = Mapping[str, Tensor]

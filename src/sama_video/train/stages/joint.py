@@ -11,20 +11,15 @@ from torch import Tensor
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
-from sama_video.train.attributes import AttributePrompts
 from sama_video.train.config import TrainConfig
-from sama_video.train.dialogues import Told
-from sama_video.train.scenes import TARGET_STEP, coverage
+from sama_video.train.lessons.attributes import AttributePrompts
+from sama_video.train.lessons.dialogues import Told
+from sama_video.train.lessons.scenes import TARGET_STEP, coverage
 from sama_video.train.stages.base import ParameterGroup, Weights, low_precision
-from sama_video.train.stages.language import (
-    LANGUAGE_PARTS,
-    PICTURE_PARTS,
-    DialogueBatch,
-    LanguageStage,
-    MaskTargets,
-    Scores,
-    translate_head,
-)
+from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.language import LANGUAGE_PARTS, PICTURE_PARTS, LanguageStage
+from sama_video.train.stages.scores import Scores
+from sama_video.train.stages.seg_codes import translate_head
 from sama_video.train.stages.segment import full_size_iou
 
 _PRESENCE_WEIGHT = 0.1

@@ -2,32 +2,29 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.dialogue.markup import REGION_END
 from sama_video.model.configuration_sama import SamaConfig
-from sama_video.model.grounding import GroundingHead
-from sama_video.model.inputs import VideoInputs
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import TrainingInputs
 from sama_video.train import losses
-from sama_video.train.attributes import (
-    ATTRIBUTES,
+from sama_video.train.config import LanguageConfig, TrainConfig
+from sama_video.train.initialise import look_back, spread_layers
+from sama_video.train.lessons.attributes import (
     NUM_CLASSES,
     AttributeHead,
     attribute_loss,
 )
-from sama_video.train.config import LanguageConfig, TrainConfig
-from sama_video.train.dialogues import (
+from sama_video.train.lessons.dialogues import (
     Blind,
     Kinds,
     Teller,
@@ -39,61 +36,22 @@ from sama_video.train.dialogues import (
     seg_objects,
     turns_of,
 )
-from sama_video.train.initialise import look_back, spread_layers
-from sama_video.train.level_dialogues import LevelTeller
-from sama_video.train.plain_dialogues import PlainTeller
-from sama_video.train.scenes import cell_labels
+from sama_video.train.lessons.level_dialogues import LevelTeller
+from sama_video.train.lessons.plain_dialogues import PlainTeller
+from sama_video.train.lessons.scenes import cell_labels
+from sama_video.train.lessons.vocabulary import make_processor
+from sama_video.train.lessons.worlds import PlainWorld
 from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
-from sama_video.train.vocabulary import make_processor
-from sama_video.train.worlds import PlainWorld
+from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.scores import Scores, asked_attribute
+from sama_video.train.stages.seg_codes import class_codes
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
 HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head")
 """Read what the states should tell; handed on between the stages, and no part of a finished model."""
 
-_CODE_SEED: Final = 20
 _EVALUATION_BATCH: Final = 4
-
-
-@dataclass(frozen=True)
-class MaskTargets:
-    """What SAM 2 is to make of `[SEG]` prompts.
-
-    Attributes:
-        frame: Which of the pictures each prompt is decoded on.
-        seg: Which `[SEG]` of the batch it comes from.
-    """
-
-    pixel_values: Float[Tensor, "frames 3 side side"]
-    frame: Int[Tensor, " prompts"]
-    seg: Int[Tensor, " prompts"]
-    targets: Float[Tensor, "prompts height width"]
-    present: Bool[Tensor, " prompts"]
-
-
-@dataclass(frozen=True)
-class DialogueBatch:
-    """Dialogues as rows, and what is known of their pictures.
-
-    Attributes:
-        videos: One per row; none for dialogues without pictures.
-        seg_classes: Colour and shape of the object of every `[SEG]`, row after row.
-        cell_labels: Per token of every picture, the classes of the patches it folds together.
-        centres: Where objects are in the dense frames: each region's, row after row, then each `[SEG]`'s.
-        centre_weights: Where that can be told.
-        looks: Classes of what each region's object looks like, row after row.
-    """
-
-    input_ids: Int[Tensor, "rows tokens"]
-    labels: Int[Tensor, "rows tokens"]
-    videos: tuple[VideoInputs, ...]
-    seg_classes: Int[Tensor, "segs 4"]
-    cell_labels: Int[Tensor, "frames places cells 4"] | None = None
-    centres: Float[Tensor, "objects dense 2"] | None = None
-    centre_weights: Float[Tensor, "objects dense"] | None = None
-    looks: Int[Tensor, "regions 4"] | None = None
-    masks: MaskTargets | None = None
 
 
 class LanguageStage(Stage):
@@ -368,7 +326,7 @@ class LanguageStage(Stage):
             self.score(dialogues, self.stack_seen(dialogues), scores)
         return scores.means()
 
-    def score(self, dialogues: Sequence[Told], batch: DialogueBatch, scores: "Scores") -> Tensor:
+    def score(self, dialogues: Sequence[Told], batch: DialogueBatch, scores: Scores) -> Tensor:
         """Add a batch's scores; its `[SEG]` prompts are returned."""
         embeds, _ = self.read_pictures(batch)
         states, inner = self.read(embeds)
@@ -380,7 +338,7 @@ class LanguageStage(Stage):
         scores.add("centre_off", self.centre_loss(inner, batch).item())
         return self.score_prompts(states, batch, scores)
 
-    def score_prompts(self, states: Tensor, batch: DialogueBatch, scores: "Scores") -> Tensor:
+    def score_prompts(self, states: Tensor, batch: DialogueBatch, scores: Scores) -> Tensor:
         """Add the squared error of the `[SEG]` prompts per unit of variance; the prompts are returned."""
         prompts, targets = self.seg_prompts(states, batch.input_ids), self.seg_targets(batch.seg_classes)
         if len(prompts):
@@ -410,42 +368,3 @@ class LanguageStage(Stage):
         cells = np.stack([cell_labels(shot.masks[:, i], shot.looks[:, i], grid * factor, 0.4) for i in frames])
         folded = cells.reshape(len(cells), grid, factor, grid, factor, -1).transpose(0, 1, 3, 2, 4, 5)
         return folded.reshape(len(cells), grid * grid, factor * factor, -1)
-
-
-class Scores:
-    """Figures that come one by one, to be averaged by name."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[float]] = {}
-
-    def add(self, name: str, value: float) -> None:
-        """One more figure."""
-        self._values.setdefault(name, []).append(value)
-
-    def means(self) -> Logs:
-        """Mean of each name, in order of the names."""
-        return {name: round(float(np.mean(values)), 4) for name, values in sorted(self._values.items())}
-
-
-def class_codes(dim: int) -> Float[Tensor, "classes dim"]:
-    """Fixed random codes of the classes of colour, then of shape."""
-    generator = torch.Generator().manual_seed(_CODE_SEED)
-    return torch.randn(sum(NUM_CLASSES[:2]), dim, generator=generator)
-
-
-@torch.no_grad()
-def translate_head(
-    head: GroundingHead, spoken: Float[Tensor, "names prompt_dim"], wanted: Float[Tensor, "names prompt_dim"]
-) -> None:
-    """Make a head that says one target for each name say another; exact where an affine map leads there."""
-    ones = spoken.new_ones(len(spoken), 1)
-    solution = torch.linalg.lstsq(torch.cat([spoken, ones], dim=1), wanted, driver="gelsd").solution
-    matrix, offset = solution[:-1].T, solution[-1]
-    head.linear_2.weight.copy_(matrix @ head.linear_2.weight)
-    head.linear_2.bias.copy_(matrix @ head.linear_2.bias + offset)
-
-
-def asked_attribute(turn: SyntheticTurn) -> str:
-    """Which attribute the answer to an attribute question names."""
-    value = turn.answer.rstrip(".").split()[-1]
-    return next(name for name, words in ATTRIBUTES.items() if value in words)

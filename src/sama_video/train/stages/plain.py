@@ -7,12 +7,12 @@ found there in minutes; from nothing, clips of the diagnostic world teach them f
 from typing import Any, ClassVar
 
 from sama_video.train.config import SeeConfig, SegmentConfig, TrackConfig, TrainConfig
+from sama_video.train.lessons.worlds import PlainWorld, World
 from sama_video.train.stages.base import Stage
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.segment import SegmentStage
 from sama_video.train.stages.track import TrackStage
-from sama_video.train.worlds import PlainWorld, World
 
 
 class OnPlainClips(Stage):

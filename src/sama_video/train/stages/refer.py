@@ -7,14 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sama_video.train.config import TrainConfig
-from sama_video.train.stages.language import (
-    HEADS,
-    LANGUAGE_PARTS,
-    PICTURE_PARTS,
-    DialogueBatch,
-    LanguageStage,
-    MaskTargets,
-)
+from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.language import HEADS, LANGUAGE_PARTS, PICTURE_PARTS, LanguageStage
 
 
 class ReferStage(LanguageStage):

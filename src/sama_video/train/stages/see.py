@@ -14,15 +14,15 @@ from sama_video.model.grounding import pool_regions
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import resize_frames
-from sama_video.train.attributes import (
+from sama_video.train.config import SeeConfig, TrainConfig
+from sama_video.train.initialise import initialise_vision_tower, spread_layers
+from sama_video.train.lessons.attributes import (
     ATTRIBUTES,
     AttributeHead,
     attribute_loss,
     attributes_right,
 )
-from sama_video.train.config import SeeConfig, TrainConfig
-from sama_video.train.initialise import initialise_vision_tower, spread_layers
-from sama_video.train.scenes import (
+from sama_video.train.lessons.scenes import (
     Shot,
     cell_labels,
     coverage,

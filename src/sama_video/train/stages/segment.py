@@ -12,17 +12,17 @@ from transformers import AutoModel
 from sama_video.model.presets import preset_config
 from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
-from sama_video.train.attributes import AttributeHead, AttributePrompts, attribute_loss
 from sama_video.train.config import SegmentConfig, TrainConfig
 from sama_video.train.initialise import initialise_segmenter, spread_layers
-from sama_video.train.prompts import (
+from sama_video.train.lessons.attributes import AttributeHead, AttributePrompts, attribute_loss
+from sama_video.train.lessons.prompts import (
     draw_absent_attributes,
     draw_attributes,
     draw_box,
     draw_click,
     draw_corrections,
 )
-from sama_video.train.scenes import TARGET_STEP, Shot, cell_labels, coverage, normalised
+from sama_video.train.lessons.scenes import TARGET_STEP, Shot, cell_labels, coverage, normalised
 from sama_video.train.stages.base import Logs, Stage, low_precision
 
 KINDS = ("click", "box", "correction", "attribute")

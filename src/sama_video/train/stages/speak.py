@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sama_video.train.stages.base import Logs
-from sama_video.train.stages.language import LANGUAGE_PARTS, DialogueBatch, LanguageStage, MaskTargets, Scores
+from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.language import LANGUAGE_PARTS, LanguageStage
+from sama_video.train.stages.scores import Scores
 
 
 class SpeakStage(LanguageStage):

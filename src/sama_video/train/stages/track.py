@@ -13,8 +13,8 @@ from torch import Tensor
 from sama_video.model.segmenter import Decoded, FrameFeatures, MaskPrediction
 from sama_video.train import losses
 from sama_video.train.config import TrackConfig, TrainConfig
-from sama_video.train.prompts import draw_box, draw_click
-from sama_video.train.scenes import TARGET_STEP, Shot, coverage, normalised
+from sama_video.train.lessons.prompts import draw_box, draw_click
+from sama_video.train.lessons.scenes import TARGET_STEP, Shot, coverage, normalised
 from sama_video.train.stages.base import Logs, low_precision
 from sama_video.train.stages.segment import SegmentBatch, SegmentStage, full_size_iou
 

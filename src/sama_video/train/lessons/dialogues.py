@@ -19,8 +19,8 @@ from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.inputs import VideoInputs
 from sama_video.model.processing_sama import PlacedRegion, SamaProcessor, TrainingInputs, TurnSpec
-from sama_video.train.attributes import UNSAID
-from sama_video.train.scenes import Shot, filled_box
+from sama_video.train.lessons.attributes import UNSAID
+from sama_video.train.lessons.scenes import Shot, filled_box
 
 Kinds = Mapping[str, float]
 """Weights of kinds of turns."""

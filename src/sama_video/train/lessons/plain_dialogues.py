@@ -9,9 +9,9 @@ from sama_video.data.synthetic.language import KIND_WEIGHTS, SyntheticTurn, name
 from sama_video.data.synthetic.world import Scene, render
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.frame_choice import context_frames, dense_frames
-from sama_video.train.attributes import attribute_ids
-from sama_video.train.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
-from sama_video.train.worlds import shot_of
+from sama_video.train.lessons.attributes import attribute_ids
+from sama_video.train.lessons.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
+from sama_video.train.lessons.worlds import shot_of
 
 REFERRING_KINDS: Final = KIND_WEIGHTS | {"attribute": 3.0, "what": 3.0, "segment_text": 1.5, "segment_region": 1.5}
 """Kinds of turns while the model learns to read regions."""

@@ -16,9 +16,9 @@ from sama_video.data.synthetic.levels import SEEDS
 from sama_video.data.synthetic.painting import paint
 from sama_video.data.synthetic.shapes import SHAPES as PLAIN_SHAPES
 from sama_video.data.synthetic.world import Scene, SyntheticClip, frame_times, render, sample_scene
-from sama_video.train.attributes import ATTRIBUTES, UNSAID, attribute_ids
 from sama_video.train.config import WorldConfig
-from sama_video.train.scenes import Shot
+from sama_video.train.lessons.attributes import ATTRIBUTES, UNSAID, attribute_ids
+from sama_video.train.lessons.scenes import Shot
 
 PLAIN_HELD_OUT_SEEDS: Final = range(10_000_000)
 """Scenes of the plain world for evaluation, demonstrations and tests; training never draws them."""

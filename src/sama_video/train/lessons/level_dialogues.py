@@ -19,10 +19,10 @@ from sama_video.data.synthetic.story import Story, story_of
 from sama_video.dialogue.markup import REGION_TAG, ObjectTag, RegionTag, parse_answer, split_question
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.frame_choice import context_frames, dense_frames
-from sama_video.train.attributes import attribute_ids
-from sama_video.train.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
-from sama_video.train.plain_dialogues import is_named
-from sama_video.train.worlds import LevelWorld
+from sama_video.train.lessons.attributes import attribute_ids
+from sama_video.train.lessons.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
+from sama_video.train.lessons.plain_dialogues import is_named
+from sama_video.train.lessons.worlds import LevelWorld
 
 REFERRING_KINDS: Final = {
     "attribute": 4.0,

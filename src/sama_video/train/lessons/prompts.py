@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from sama_video.data.synthetic.levels import COLORS, SHAPES, is_allowed
-from sama_video.train.attributes import NUM_CLASSES, UNSAID
+from sama_video.train.lessons.attributes import NUM_CLASSES, UNSAID
 
 _COLOR_AND_SHAPE = (0, 1)
 
