@@ -94,6 +94,7 @@ def test_segment_gives_what_was_found_and_nothing_else(
     assert isinstance(json.loads(out)["objects"], list)
 
 
+@pytest.mark.slow
 def test_an_image_and_a_folder_are_videos_too(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()

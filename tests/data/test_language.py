@@ -208,6 +208,7 @@ def test_articles_fit_the_next_word():
             assert (article == "an") == (word[0] in "aeiou"), (article, word)
 
 
+@pytest.mark.slow
 def test_vocabulary_is_what_the_language_uses():
     used = {word for text in said() for word in split_words(text)}
     assert used - TAGS <= set(VOCABULARY)

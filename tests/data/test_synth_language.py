@@ -78,6 +78,7 @@ def gap(a: np.ndarray, b: np.ndarray) -> float:
     return float(min(np.hypot(*(second - point).T).min() for point in first[:: max(1, len(first) // 150)]))
 
 
+@pytest.mark.slow
 def test_colliding_objects_meet_at_the_told_frame_and_part_again():
     for n, _, event in happening("collides with"):
         masks = masks_of(2, n)
@@ -201,6 +202,7 @@ def fitting(story: Story, words: dict[str, set[str]]) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_attribute_references_fit_one_object_alone():
     for level in WORLDS:
         for story in stories(level)[:30]:
@@ -259,6 +261,7 @@ def test_every_question_has_its_regions_masks_and_a_right_answer(level):
     assert families == set(FAMILIES) - ({"events"} if level == 1 else set())
 
 
+@pytest.mark.slow
 def test_answers_that_are_wrong_or_empty_are_told_from_right_ones():
     for exam in exams(2)[:6]:
         for question in exam:
@@ -271,6 +274,7 @@ def test_answers_that_are_wrong_or_empty_are_told_from_right_ones():
                 assert min(judge(answer, question.expect) or 0.0 for answer in others) < 1.0
 
 
+@pytest.mark.slow
 def test_things_that_are_not_there_are_not_there():
     near = total = 0
     for level in WORLDS:
@@ -345,6 +349,7 @@ def test_follow_ups_lean_on_the_first_turn_and_can_be_asked_alone():
     assert {"it: attribute", "it: motion", "from it", "the other", "first mention"} <= kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_dialogues_name_objects_in_the_order_in_which_they_are_met(level):
     named_before = 0

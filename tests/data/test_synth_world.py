@@ -81,6 +81,7 @@ def test_level_two_is_what_the_documentation_promises():
     assert "cloud" not in LEVELS[2].grounds  # the smooth one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_shorter_side_of_every_object_is_within_its_level(level):
     bounds = {"small": LEVELS[level].small, "large": LEVELS[level].large}
@@ -119,6 +120,7 @@ def alone(episode: Episode, idx: int, side: int) -> np.ndarray:
     return silhouettes(replace(episode, actors=(episode.actors[idx],)), (side, side), [0]).masks[0, 0]
 
 
+@pytest.mark.slow
 def test_level_one_is_easier_and_level_three_harder():
     easy, hard = episodes(1), episodes(3)
     assert max(len(episode.actors) for episode in easy) == 3
@@ -148,6 +150,7 @@ def are_neighbours(episode: Episode) -> bool:
     return any(colors <= run for run in runs)
 
 
+@pytest.mark.slow
 def test_everything_that_can_happen_does():
     kinds = Counter(event.kind for story in stories(2) for event in story.events)
     assert set(kinds) == {

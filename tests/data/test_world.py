@@ -118,6 +118,7 @@ def test_scene_is_the_same_at_two_sizes(seed):
     assert np.abs(picture - small.frames).mean() < 3
 
 
+@pytest.mark.slow
 def test_attributes_motions_and_numbers_are_spread_evenly():
     scenes = [drawn_scene(seed) for seed in range(400)]
     items = [item for scene in scenes for item in scene.objects]
@@ -160,6 +161,7 @@ def test_objects_go_where_their_motion_says():
             assert (sign * np.diff(track[:, axis]) >= 0).all()
 
 
+@pytest.mark.slow
 def test_some_clips_hide_an_object_for_a_while_and_nearly_all_show_each_object():
     clips = [World.sample(seed, side=32) for seed in range(150)]
     assert 0.08 < np.mean([not clip.visible.all() for clip in clips]) < 0.25

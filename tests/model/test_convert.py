@@ -138,6 +138,7 @@ def test_round_trip_is_bitwise(family: str, converted: dict[str, Path], tmp_path
     assert other["vision_config"].items() >= one["vision_config"].items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_converted_folder_loads_whole(family: str, converted: dict[str, Path]) -> None:
     model, info = SamaForConditionalGeneration.from_pretrained(converted[family], output_loading_info=True)
@@ -155,12 +156,14 @@ def test_converted_folder_loads_whole(family: str, converted: dict[str, Path]) -
     assert processor.qformer_tokenizer.convert_tokens_to_ids("<mask>") == model.config.aggregator_config.mask_slot_id
 
 
+@pytest.mark.slow
 def test_streamed_weights_are_those_written(converted: dict[str, Path]) -> None:
     config, weights = load_official(PARITY / "tiny" / "internlm2")
     assert config.text_config.model_type == "llama"
     assert same_tensors({name: tensor.clone() for name, tensor in weights}, stored_tensors(converted["internlm2"]))
 
 
+@pytest.mark.slow
 def test_dtype_of_each_tensor_is_kept(altered: Callable[..., Path], tmp_path: Path) -> None:
     def half_of_it(tensors: Tensors) -> None:
         for name in tensors:
@@ -176,6 +179,7 @@ def test_dtype_of_each_tensor_is_kept(altered: Callable[..., Path], tmp_path: Pa
     assert same_tensors(stored_tensors(tmp_path / "back"), stored_tensors(source))
 
 
+@pytest.mark.slow
 def test_sa2va_gives_no_aggregator_and_says_so(altered: Callable[..., Path], tmp_path: Path) -> None:
     def without_aggregator(tensors: Tensors) -> None:
         for name in [name for name in tensors if name.startswith(REGION_PREFIXES)]:
@@ -191,6 +195,7 @@ def test_sa2va_gives_no_aggregator_and_says_so(altered: Callable[..., Path], tmp
     assert same_tensors(stored_tensors(tmp_path / "back"), stored_tensors(source))
 
 
+@pytest.mark.slow
 def test_head_stored_as_the_embedding_is_found_there(converted: dict[str, Path], tmp_path: Path) -> None:
     source = tmp_path / "tied"
     shutil.copytree(converted["qwen2"], source)
@@ -230,6 +235,7 @@ FUSED = "language_model.model.layers.0.self_attn.k_proj.weight"
 COUNTER = "spatial_Qformer.bert.embeddings.position_ids"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -256,6 +262,7 @@ def test_official_checkpoint_that_does_not_fit_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == [source.name]
 
 
+@pytest.mark.slow
 def test_absent_counters_cost_nothing(altered: Callable[..., Path], tmp_path: Path) -> None:
     source = altered(lambda tensors: tensors.pop(COUNTER))
     convert_checkpoint(source, tmp_path / "ours")
@@ -264,6 +271,7 @@ def test_absent_counters_cost_nothing(altered: Callable[..., Path], tmp_path: Pa
 GAUSSIAN = "model.segmenter.shared_image_embedding.positional_embedding"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -346,6 +354,7 @@ def test_edgetam_has_no_place_in_the_official_layout() -> None:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_shards_in_and_out(converted: dict[str, Path], tmp_path: Path) -> None:
     convert_checkpoint(converted["qwen2"], tmp_path / "official", to="official", max_shard_bytes=1_000_000)
     shards = sorted(path.name for path in (tmp_path / "official").glob("*.safetensors"))
@@ -358,6 +367,7 @@ def test_shards_in_and_out(converted: dict[str, Path], tmp_path: Path) -> None:
     SamaForConditionalGeneration.from_pretrained(tmp_path / "ours")
 
 
+@pytest.mark.slow
 def test_index_that_disagrees_with_its_shards_is_refused(converted: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "official"
     convert_checkpoint(converted["qwen2"], folder, to="official", max_shard_bytes=1_000_000)
@@ -455,6 +465,7 @@ def store_sam2(state: Tensors, path: Path, converted: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) for name in ("sam2.pt", "sam2.safetensors", "sam2-folder")]
 )
@@ -473,6 +484,7 @@ def test_original_decoder_travels_beside_the_tuned_one(
     assert same_tensors(stored_tensors(tmp_path / "back"), stored_tensors(PARITY / "tiny" / "qwen2"))
 
 
+@pytest.mark.slow
 def test_decoder_of_another_sam2_is_refused(sam2_state: Tensors, converted: dict[str, Path], tmp_path: Path) -> None:
     other = {**sam2_state, "no_mem_embed": sam2_state["no_mem_embed"] + 1}
     sam2 = store_sam2(other, tmp_path / "sam2.pt", converted["qwen2"])
@@ -480,6 +492,7 @@ def test_decoder_of_another_sam2_is_refused(sam2_state: Tensors, converted: dict
         convert_checkpoint(PARITY / "tiny" / "qwen2", tmp_path / "ours", sam2=sam2)
 
 
+@pytest.mark.slow
 def test_incomplete_decoder_is_refused(sam2_state: Tensors, converted: dict[str, Path], tmp_path: Path) -> None:
     less = {name: tensor for name, tensor in sam2_state.items() if name != "sam_mask_decoder.iou_token.weight"}
     sam2 = store_sam2(less, tmp_path / "sam2.pt", converted["qwen2"])
@@ -487,6 +500,7 @@ def test_incomplete_decoder_is_refused(sam2_state: Tensors, converted: dict[str,
         convert_checkpoint(PARITY / "tiny" / "qwen2", tmp_path / "ours", sam2=sam2)
 
 
+@pytest.mark.slow
 def test_pickle_with_more_than_tensors_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": {"x": tmp_path}}, tmp_path / "sam2.pt")
     with pytest.raises(CheckpointError, match="cannot be read as tensors alone"):
@@ -507,6 +521,7 @@ def bare(source: Path) -> Path:
 TEXTS = ("What  is <p> it</p> [SEG] doing?\n12 times", " <img><IMG_CONTEXT></img><|im_end|>", "\u5317\u4eac na\u00efve")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tokenizers_are_rebuilt_from_what_is_published(
     family: str, altered: Callable[..., Path], converted: dict[str, Path], tmp_path: Path
@@ -546,6 +561,7 @@ def test_missing_vocabulary_says_what_to_fetch(
         convert_checkpoint(source, tmp_path / "ours")
 
 
+@pytest.mark.slow
 def test_vocabulary_of_another_size_is_refused(altered: Callable[..., Path], tmp_path: Path) -> None:
     source = bare(altered(lambda tensors: None))
     words = (source / "bert.txt").read_text()

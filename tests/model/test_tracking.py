@@ -175,6 +175,7 @@ def test_later_calls_neither_decode_nor_encode_cached_frames() -> None:
         assert_same(again[key], expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_a_small_cache_stays_within_its_budget_and_changes_no_number() -> None:
     clip = random_clip(20)
     segmenter = exact(tiny_model("sam2.0"))

@@ -165,6 +165,7 @@ def test_regions_are_told_by_what_they_look_like_where_they_are_pointed_at(confi
             assert (look[1:] == told.shot.looks[object_idx, 0, 1:]).all()
 
 
+@pytest.mark.slow
 def test_no_question_is_about_a_pair_that_is_held_out(config):
     unseen = [f"{color} {shape}" for split in ("val", "test") for color, shape in HELD_OUT[split]]
     kinds = {"not-there": 1.0, "attribute": 0.2}
