@@ -2,8 +2,8 @@
 
     python benchmarks/other_hand.py --clips 100
 
-Nothing of the project's generators is used. Pillow draws polygons and ellipses four times too large and scales them
-down; backgrounds are soft gradients with stains; paths are arcs and zigzags; colours are Pillow's own names, textures
+Nothing of the project's generators draws. Pillow draws polygons and ellipses four times too large and scales them down;
+backgrounds are soft gradients with stains; paths are straight lines and arcs; colours are Pillow's own names, textures
 there are none. Per clip: a click, a box and an outline followed; words to a mask; colour, shape and direction of one
 object; and something that is not there. Figures come with 95 % intervals over clips.
 """
@@ -19,6 +19,7 @@ from harness import arguments, finish, print_table
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
 import sama_video
+from sama_video.data.synthetic.answers import denies
 from sama_video.metrics.boundary import jf_series
 from sama_video.metrics.intervals import interval, mean_over_questions
 from sama_video.metrics.overlap import mask_iou
@@ -39,7 +40,6 @@ COLORS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "diamond", "heart")
 DIRECTIONS = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1)}
-DENIALS = ("no", "not", "none", "nothing", "isn't")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,9 @@ def painted(things: list[Thing], draw: random.Random) -> tuple[np.ndarray, np.nd
         for number, thing in enumerate(things):
             shape = silhouette(thing, frame)
             picture.paste(ImageColor.getrgb(COLORS[thing.color]), (0, 0), shape)
-            masks[: number + 1, frame] &= ~(np.asarray(shape) > 127)
-            masks[number, frame] = np.asarray(shape) > 127
+            covered = np.asarray(shape) > 127
+            masks[:number, frame] &= ~covered
+            masks[number, frame] = covered
         frames[frame] = np.asarray(picture)
     return frames, masks
 
@@ -166,10 +167,6 @@ def says(text: str, right: str, group: tuple[str, ...]) -> float:
     """Whether a text has the right word and no other of its group."""
     words = set(text.lower().replace(".", " ").replace(",", " ").split())
     return float(words & set(group) == {right})
-
-
-def denies(text: str) -> bool:
-    return bool(set(text.lower().replace(".", " ").split()) & set(DENIALS))
 
 
 def examine(model: Any, seed: int) -> Iterator[tuple[str, float]]:

@@ -86,7 +86,7 @@ def fill(model: SamaForConditionalGeneration, results: Sequence[Mapping[str, Ten
 
 def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], command: str) -> str:
     """What the model was made from and by, and what it scored on the way."""
-    rows = [_row(name, _figures(folder, name)) for name in stages]
+    figures = {name: _figures(folder, name) for name in stages}
     return "\n".join(
         [
             f"# {run.preset}",
@@ -99,13 +99,13 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "",
             "| stage | steps | minutes | last evaluation on held-out scenes |",
             "| --- | --- | --- | --- |",
-            *rows,
+            *(_row(name, own) for name, own in figures.items()),
             "",
             "On the way there, on the same held-out scenes, at so many steps:",
             "",
             "| stage | figure | curve |",
             "| --- | --- | --- |",
-            *(_curve(name, _figures(folder, name)) for name in stages),
+            *(_curve(name, own) for name, own in figures.items()),
             "",
             "```yaml",
             to_yaml(run).rstrip(),
