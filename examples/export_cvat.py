@@ -1,6 +1,6 @@
 """Find things in a video by words, and write their masks as a CVAT task, for people to correct.
 
-    python examples/export_cvat.py clip.mp4 "the cyan triangle" "the orange circle" task/
+    python examples/export_cvat.py clip.mp4 "the cyan triangle" "the purple ring" task/
 
 In CVAT: a task of the pictures in task/*/images, then "Upload annotations", format "CVAT for video 1.1". What people
 made of it comes back with `sama data import task/clip --from cvat --out mine`.

@@ -352,8 +352,8 @@ def test_the_nano_on_the_bundled_clip_goes_on_as_if_it_had_answered_itself() -> 
     past: list[PastTurn] = []
     turns: list[tuple[str, tuple[sama.Region, ...]]] = [
         ("What is <region>?", (sama.Points(frame=0, xy=[(51, 153)]),)),
-        ("Segment the orange circle.", ()),
-        ("Segment <region>, not <obj2>.", (sama.Box(frame=0, xyxy=(34, 0, 129, 86)),)),
+        ("Segment the purple ring.", ()),
+        ("Segment <region>, not <obj2>.", (sama.Box(frame=0, xyxy=(142, 23, 240, 111)),)),
     ]
     for question, regions in turns:
         fresh = chat.another()

@@ -85,10 +85,10 @@ def test_batch_goes_on_after_a_stop_and_names_what_is_broken(run: Run, clip: Pat
     videos, out = tmp_path / "videos", tmp_path / "answers.jsonl"
     videos.mkdir()
     (videos / "a.mp4").write_bytes(clip.read_bytes())
-    assert run("batch_folder.py", videos, "Segment the orange circle.", out).startswith("a.mp4 -> ")
+    assert run("batch_folder.py", videos, "Segment the purple ring.", out).startswith("a.mp4 -> ")
     (videos / "b.mp4").write_bytes(clip.read_bytes())
     (videos / "c.mp4").write_bytes(clip.read_bytes()[:2000])
-    told = run("batch_folder.py", videos, "Segment the orange circle.", out).splitlines()
+    told = run("batch_folder.py", videos, "Segment the purple ring.", out).splitlines()
     assert [line.partition(" ")[0] for line in told] == ["b.mp4", "c.mp4"]
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [line["video"] for line in lines] == ["a.mp4", "b.mp4", "c.mp4"]
@@ -100,7 +100,7 @@ def test_batch_goes_on_after_a_stop_and_names_what_is_broken(run: Run, clip: Pat
 def test_live_holds_no_more_than_its_window(run: Run, tmp_path: Path) -> None:
     stream = tmp_path / "stream.mp4"
     with_frames(stream, range(0, 90, 3), fps=2)
-    told = run("live_camera.py", stream, "Segment the orange circle.", 6)
+    told = run("live_camera.py", stream, "Segment the purple ring.", 6)
     held = [int(number) for number in re.findall(r"\((\d+) frames held\)", told)]
     seconds = [float(number) for number in re.findall(r"^(\d+\.\d) s: ", told, re.MULTILINE)]
     assert len(held) >= 2
@@ -115,10 +115,10 @@ def test_cvat_reads_back_what_was_exported(run: Run, clip: Path, tmp_path: Path)
     from sama_video.data.findings import Findings
     from sama_video.data.formats import FORMATS
 
-    told = run("export_cvat.py", clip, "the cyan triangle", "the orange circle", tmp_path / "task")
+    told = run("export_cvat.py", clip, "the cyan triangle", "the purple ring", tmp_path / "task")
     assert "the cyan triangle: obj1" in told
     [read] = FORMATS["cvat-video"].read(tmp_path / "task", Findings(strict=True))
-    assert {one.label for one in read.objects} == {"cyan triangle", "orange circle"}
+    assert {one.label for one in read.objects} == {"cyan triangle", "purple ring"}
     assert read.num_frames == 6
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sama_video.data.synthetic.levels import COLORS, SHAPES, is_allowed
 from sama_video.train.lessons.attributes import UNSAID
@@ -13,7 +14,7 @@ from sama_video.train.lessons.prompts import (
     draw_corrections,
     matching,
 )
-from sama_video.train.lessons.scenes import cell_labels, coverage, filled_box
+from sama_video.train.lessons.scenes import cell_labels, coverage, filled_box, token_places, without_color
 from sama_video.train.lessons.worlds import LevelWorld
 
 
@@ -100,3 +101,20 @@ def test_a_box_is_filled_and_nothing_stays_nothing():
     assert not filled_box(mask).any()
     mask[1, 1] = mask[3, 2] = True
     assert filled_box(mask).sum() == 6
+
+
+def test_gray_frames_keep_what_is_bright_and_no_color(rng):
+    frames = np.zeros((2, 4, 4, 3), np.uint8)
+    frames[:, :2] = 200
+    frames[:, 2:, :2, 0] = 255
+    gray = without_color(rng, frames)
+    assert gray.dtype == np.uint8
+    assert (gray == gray[..., :1]).all()
+    assert (gray[:, :2] == 200).all()
+    assert gray[0, 3, 0, 0] != gray[1, 3, 0, 0]  # each frame's own sensitivity to red
+
+
+def test_places_of_tokens_are_their_middles():
+    places = token_places(4, torch.device("cpu")).view(4, 4, 2)
+    assert places[0, 3].tolist() == [0.125, 0.875]
+    assert places[2, 1].tolist() == [0.625, 0.375]

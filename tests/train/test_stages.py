@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from sama_video.model.modeling_sama import shuffle_pixels
+from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
 from sama_video.train.config import TrainConfig, load_recipe
+from sama_video.train.lessons.attributes import NUM_CLASSES, gray_shapes_loss
 from sama_video.train.lessons.scenes import cell_labels
 from sama_video.train.stage_plan import plan_stages
 from sama_video.train.stages import STAGES
@@ -99,6 +101,35 @@ def test_seeing_trains_the_whole_tower(run):
     assert _silent(stage, stage.batch(np.random.default_rng(0))) <= {"vision_tower.embeddings.mask_token"}
 
 
+def test_a_tower_is_told_places_and_shapes_without_color(run):
+    batch = SeeStage(run).batch(np.random.default_rng(0))
+    assert batch.gray_values is not None
+    gray = batch.gray_values * torch.tensor(IMAGE_STD)[:, None, None] + torch.tensor(IMAGE_MEAN)[:, None, None]
+    assert (gray.amax(1) - gray.amin(1)).max() < 1e-5
+    apart = SeeStage(load_recipe("nano", ["see.batch=2", "see.place_weight=0"]))
+    places = apart.spot_head.weight.requires_grad_(True)
+    apart(apart.batch(np.random.default_rng(0)))[0].backward()
+    assert not places.grad.any()
+
+
+def test_shapes_are_learnt_from_gray_and_only_copied_with_color():
+    torch.manual_seed(0)
+    logits, gray = (torch.randn(6, sum(NUM_CLASSES), requires_grad=True) for _ in range(2))
+    ids = torch.tensor([[1, 2, 3, 1], [4, 8, 2, 2], [8, 1, 4, 2], [2, 3, 1, 1], [5, 5, 5, 2], [0, 0, 0, 0]]).clamp(
+        max=4
+    )
+    with_color = gray_shapes_loss(logits, gray, ids)
+    with_color.backward()
+    color, shape, *_ = gray.grad.split(NUM_CLASSES, dim=-1)
+    assert not color.any()
+    assert shape.any(1).all()
+    copied = logits.grad.split(NUM_CLASSES, dim=-1)[1]
+    wanted = [
+        (part.softmax(-1)).detach() for part in (logits.split(NUM_CLASSES, -1)[1], gray.split(NUM_CLASSES, -1)[1])
+    ]
+    torch.testing.assert_close(copied, (wanted[0] - wanted[1]) / len(ids) / 4)
+
+
 def test_cells_of_a_token_are_the_patches_it_folds_together(run):
     stage = SeeStage(run)
     batch = stage.batch(np.random.default_rng(0))
@@ -133,7 +164,7 @@ def test_plain_stages_lead_to_their_namesakes(run, track):
 def test_a_plan_counts_what_each_stage_moves():
     run = load_recipe("nano", ["stages=[see,joint]", "see.steps=7", "see.batch=3"])
     see, joint = plan_stages(run, STAGES)
-    assert {part.name for part in see.parts} == {"vision_tower", "patch_head", "object_head"}
+    assert {part.name for part in see.parts} == {"vision_tower", "patch_head", "object_head", "spot_head"}
     assert see.trained == sum(p.numel() for p in STAGES["see"](run).parameters())
     assert (see.to_json()["records"], see.state_bytes) == (21, 16 * see.trained)
     parts = {part.name: part for part in joint.parts}

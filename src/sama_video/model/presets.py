@@ -173,7 +173,7 @@ def _nano() -> SamaConfig:
             intermediate_size=512,
             layer_scale_init_value=1.0,
         ),
-        text_config=_nano_text(hidden_size=256, num_hidden_layers=4, intermediate_size=768),
+        text_config=_nano_text(hidden_size=256, num_hidden_layers=6, intermediate_size=768),
         segmenter_config=segmenter_config(
             side=side,
             dim=128,

@@ -107,9 +107,17 @@ class TrackConfig(StageConfig):
 
 @dataclass(frozen=True)
 class SeeConfig(StageConfig):
-    """The vision tower, told every object's attributes, cell by cell and object by object."""
+    """The vision tower, told every object's attributes, cell by cell and object by object.
+
+    Args:
+        gray_shapes: Shapes are learnt from pictures without colour, and coloured ones are to give what those give. Else
+            a colour that never came with a shape is learnt as a sign against it.
+        place_weight: Weight of telling where in the picture each token is; nobody else tells the decoder.
+    """
 
     dense_weight: float = 0.5
+    gray_shapes: bool = False
+    place_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,8 +133,10 @@ class LanguageConfig(StageConfig):
         masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
         plain_share: Share of dialogues about the diagnostic world that are put in the plain world's words.
         mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
-        centre_weight: Weight of telling where an object is over time from the states of its region and of its `[SEG]`.
+        centre_weight: Weight of telling places: of each frame token; of an object over time, from the states of its
+            region and of its `[SEG]`; and the way it has come, from its own tokens.
         look_weight: Weight of telling what a region's object looks like from the state at the region's end.
+        gaze_weight: Weight of looking at the frame tokens that show what is named or pointed at.
         decoder_learning_rate: For SAM 2's mask decoder in the joint stage.
     """
 
@@ -142,6 +152,7 @@ class LanguageConfig(StageConfig):
     dense_weight: float = 0.3
     centre_weight: float = 0.0
     look_weight: float = 0.0
+    gaze_weight: float = 0.0
     decoder_learning_rate: float = 1e-4
 
 

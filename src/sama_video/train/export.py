@@ -21,10 +21,11 @@ from sama_video.model.processing_sama import SamaProcessor
 from sama_video.train.config import PLAIN_STAGE_NAMES, STAGE_NAMES, TrainConfig, load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
 from sama_video.train.lessons.vocabulary import make_processor
+from sama_video.train.stages.language import HEADS
 
 TRAINING_ONLY = (
-    *("attribute_prompts.", "coarse_head.", "fine_head.", "patch_head.", "object_head."),
-    *("cell_head.", "place_head.", "centre_head.", "look_head."),
+    *("attribute_prompts.", "coarse_head.", "fine_head.", "patch_head.", "object_head.", "spot_head."),
+    *(f"{head}." for head in HEADS),
 )
 """Parts of stage results that no finished model holds."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from page_driver import CIRCLE, STAR, Page
+from page_driver import RING, STAR, Page
 from page_server import PageServer
 
 pytestmark = pytest.mark.slow
@@ -187,7 +187,7 @@ def test_nothing_is_cut_off(open_page: Callable[..., Page], width: int) -> None:
     page = open_page()
     page.page.set_viewport_size({"width": width, "height": 740 if width < 700 else width * 9 // 16})
     page.open_demo()
-    page.click(CIRCLE)
+    page.click(RING)
     page.wait_tracked("Object 1")
     page.ask("What happens?")
     wide = page.page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
@@ -216,7 +216,7 @@ def test_on_a_phone_the_newest_answer_is_in_sight_and_its_phrase_brings_the_pict
     page.open_demo()
     assert page.page.locator("#stage").evaluate(SHARE_SEEN) == 1
     for turn in range(3):
-        page.ask("Segment the orange circle.")
+        page.ask("Segment the purple ring.")
         assert page.page.locator(".turn .answer").nth(turn).evaluate(SHARE_SEEN) == 1
     assert page.page.locator("#stage").evaluate(SHARE_SEEN) < 1
     page.page.locator(".turn .phrase").last.click()

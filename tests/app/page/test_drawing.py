@@ -1,7 +1,7 @@
 """Pointing, painting and undoing, in a real browser, over a scripted server."""
 
 import pytest
-from page_driver import CIRCLE, STAR, TRIANGLE, Page
+from page_driver import RING, STAR, TRIANGLE, Page
 from page_server import PageServer
 
 from sama_video.regions.ink import palette
@@ -35,7 +35,7 @@ def test_box_points_brush_and_eraser(demo: Page, server: PageServer) -> None:
     assert (x0, y0) == (170, 160)
     assert (x1, y1) == (241, 231)
     demo.page.keyboard.press("x")
-    demo.click((CIRCLE[0] + 8, CIRCLE[1]))
+    demo.click((RING[0] + 8, RING[1]))
     demo.page.wait_for_timeout(300)
     refined = server.sent("/v1/masks")[1]
     assert refined["region"]["labels"] == [0]

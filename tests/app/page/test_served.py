@@ -103,8 +103,8 @@ def test_whole_story_with_the_bundled_model(open_served: Callable[..., Page], tm
     again.wait_frame(0)
     again.page.wait_for_selector(".turn:nth-child(2) .phrase")
     assert again.rows() == page.rows()
-    again.ask("Segment the orange circle.")
-    assert again.rows()[-1] == "orange circle"
+    again.ask("Segment the purple ring.")
+    assert again.rows()[-1] == "purple ring"
 
 
 def test_no_video_is_refused_with_the_servers_own_line(open_served: Callable[..., Page], tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_pictures_of_the_main_states(open_served: Callable[..., Page], tmp_path:
     keep("pointed-at")
     page.wait_tracked("Object 1")
     page.page.keyboard.press("Control+z")
-    for turn, question in enumerate(("What is this?", "Segment the cyan triangle.", "Where is the orange circle?")):
+    for turn, question in enumerate(("What is this?", "Segment the cyan triangle.", "Where is the purple ring?")):
         page.page.get_by_role("button", name=question, exact=True).click()
         page.page.keyboard.press("Enter")
         page.wait_answer(turn)

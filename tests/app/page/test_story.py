@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from page_driver import CIRCLE, STAR, Page
+from page_driver import RING, STAR, Page
 from page_script import Scripted
 from page_server import Behaviour, PageServer
 
@@ -38,13 +38,13 @@ def test_whole_story_from_upload_to_download(page: Page, server: PageServer, tmp
     page.page.keyboard.type("what does it do?")
     page.page.keyboard.press("Enter")
     page.wait_answer(0)
-    assert page.answer(0) == "The red star moves from 1.2 s to 2.8 s past the orange circle."
+    assert page.answer(0) == "The red star moves from 1.2 s to 2.8 s past the purple ring."
     first = server.sent("/v1/chat/completions")[0]["messages"]
     assert [part["type"] for part in first[0]["content"]] == ["video_url", "text", "region"]
     assert first[0]["content"][1]["text"] == "<region> what does it do?"
-    assert page.rows() == ["red star", "orange circle"]
+    assert page.rows() == ["red star", "purple ring"]
 
-    page.page.get_by_role("button", name="Ask about orange circle").click()
+    page.page.get_by_role("button", name="Ask about purple ring").click()
     page.page.keyboard.type("and this?")
     page.page.keyboard.press("Enter")
     page.wait_answer(1)
@@ -52,13 +52,13 @@ def test_whole_story_from_upload_to_download(page: Page, server: PageServer, tmp
     assert [message["role"] for message in second] == ["user", "assistant", "user"]
     assert second[1]["grounding"]["phrases"][0]["text"] == "The red star"
     assert second[2]["content"] == [{"type": "text", "text": "<obj2> and this?"}]
-    assert page.rows() == ["red star", "orange circle", "cyan triangle"]
+    assert page.rows() == ["red star", "purple ring", "cyan triangle"]
 
     session = json.loads(page.download("Session").read_text())
     assert [turn["question"] for turn in session["turns"]] == ["<region> what does it do?", "<obj2> and this?"]
     assert session["turns"][0]["regions"][0]["object"] == "obj1"
     assert session["turns"][1]["regions"] == [{"object": "obj2"}]
-    assert session["names"] == {"obj1": "red star", "obj2": "orange circle", "obj3": "cyan triangle"}
+    assert session["names"] == {"obj1": "red star", "obj2": "purple ring", "obj3": "cyan triangle"}
     page.download("COCO")
     assert server.sent("/v1/exports")[1]["format"] == "coco"
 
@@ -97,9 +97,9 @@ def test_session_of_a_missing_clip_asks_for_it(page: Page, tmp_path: Path) -> No
 
 def test_phrase_and_mask_light_each_other(demo: Page) -> None:
     demo.ask("What happens?")
-    phrase = demo.page.get_by_role("button", name="the orange circle", exact=True)
+    phrase = demo.page.get_by_role("button", name="the purple ring", exact=True)
     phrase.hover()
-    demo.page.wait_for_selector(".object.lit .name:text-is('orange circle')")
+    demo.page.wait_for_selector(".object.lit .name:text-is('purple ring')")
     demo.page.mouse.move(*demo.place(*STAR))
     demo.page.wait_for_selector(".phrase.lit:text-is('The red star')")
     phrase.click()
@@ -111,7 +111,7 @@ def test_phrase_and_mask_light_each_other(demo: Page) -> None:
             await new Promise((done) => setTimeout(done, 400));
             const all = database.transaction("sessions").objectStore("sessions").getAll();
             const [doc] = await new Promise((done) => (all.onsuccess = () => done(all.result)));
-            const rows = doc.objects.find((object) => object.name === "orange circle").masklet.frames;
+            const rows = doc.objects.find((object) => object.name === "purple ring").masklet.frames;
             const sizes = rows.map(({ mask }) => (mask ? area(mask) : 0));
             return sizes.indexOf(Math.max(...sizes));
         }"""
@@ -159,7 +159,7 @@ def test_objects_are_named_with_an_at_sign(demo: Page, server: PageServer) -> No
     demo.page.keyboard.type("Does @or")
     demo.page.keyboard.press("Enter")
     demo.page.keyboard.type("turn?")
-    assert demo.question() == "Does 2orange circle turn?" or demo.question() == "Does 2 orange circle turn?"
+    assert demo.question() == "Does 2purple ring turn?" or demo.question() == "Does 2 purple ring turn?"
     demo.page.keyboard.press("Enter")
     demo.wait_answer(1)
     sent = server.sent("/v1/chat/completions")[1]["messages"][-1]["content"]
@@ -171,8 +171,8 @@ def test_click_on_a_mask_puts_it_into_the_question(demo: Page) -> None:
     demo.page.keyboard.press("Escape")
     demo.page.locator("#stage").focus()
     demo.page.keyboard.press("v")
-    demo.click(CIRCLE)
-    assert "orange circle" in demo.question()
+    demo.click(RING)
+    assert "purple ring" in demo.question()
 
 
 def test_words_keep_their_places_beyond_the_first_plane(page: Page, server: PageServer) -> None:

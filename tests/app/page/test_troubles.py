@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_driver import CIRCLE, PLAIN_HOST, STAR, Page
+from page_driver import PLAIN_HOST, RING, STAR, Page
 from page_script import Scripted
 from page_server import Behaviour, PageServer
 
@@ -59,7 +59,7 @@ def test_server_that_dies_in_mid_answer_and_returns(demo: Page, server: PageServ
     demo.page.keyboard.type("typed while it was away")
     demo.page.locator("#stage").focus()
     demo.page.keyboard.press("n")
-    demo.click(CIRCLE)
+    demo.click(RING)
     assert demo.rows() == ["Object 1", "Object 2"]
 
     server.behaviour = Behaviour()
@@ -70,7 +70,7 @@ def test_server_that_dies_in_mid_answer_and_returns(demo: Page, server: PageServ
     demo.page.locator(".turn").get_by_role("button", name="Ask again").first.click()
     demo.wait_answer(0)
     demo.page.wait_for_selector(".phrase")
-    assert demo.answer(0) == "The red star moves from 1.2 s to 2.8 s past the orange circle."
+    assert demo.answer(0) == "The red star moves from 1.2 s to 2.8 s past the purple ring."
     assert demo.page.locator(".turn").count() == 1
 
 
@@ -93,13 +93,13 @@ def test_reload_brings_everything_back(demo: Page) -> None:
     demo.wait_tracked("Object 1")
     demo.ask("What happens?")
     rows = demo.rows()
-    demo.page.get_by_role("button", name="Ask about orange circle").click()
+    demo.page.get_by_role("button", name="Ask about purple ring").click()
     demo.page.keyboard.type("half a question")
     demo.page.reload()
     demo.ready()
     demo.wait_frame(0)
     assert demo.rows() == rows
-    assert demo.answer(0) == "The red star moves from 1.2 s to 2.8 s past the orange circle."
+    assert demo.answer(0) == "The red star moves from 1.2 s to 2.8 s past the purple ring."
     assert demo.question().endswith("half a question")
     assert demo.page.locator("#question .chip").count() == 1
     demo.ask(" and the rest")
@@ -227,6 +227,6 @@ def test_page_works_over_plain_http_from_another_machine(browser: Any, server: P
     page.page.wait_for_function("() => Number(document.getElementById('ruler').ariaValueNow) > 5")
     page.page.reload()
     page.ready()
-    assert page.rows() == ["red star", "orange circle"]
+    assert page.rows() == ["red star", "purple ring"]
     context.close()
     assert page.complaints == []

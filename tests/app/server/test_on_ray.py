@@ -84,7 +84,7 @@ def test_conversations_stay_with_their_replica_and_spread_over_both(client: Test
     while len(conversations) < 4 or len(devices.stats()) < 2:
         assert len(conversations) < 40, "all went to one replica"
         conversations.append([])
-        usage = ask(client, conversations[-1], f"Segment the orange circle{'!' * len(conversations)}", clip_id)
+        usage = ask(client, conversations[-1], f"Segment the purple ring{'!' * len(conversations)}", clip_id)
         assert usage["prompt_tokens_details"]["cached_tokens"] == 0
     for messages in conversations:
         usage = ask(client, messages, "How many objects can you see?", clip_id)

@@ -122,7 +122,7 @@ def test_answers_under_way_are_finished_and_new_ones_refused(
     clip_id = upload(url, (tmp_path / "clip.mp4").read_bytes())
     parts = [
         {"type": "video_url", "video_url": {"url": clip_id}},
-        {"type": "text", "text": "Segment the orange circle."},
+        {"type": "text", "text": "Segment the purple ring."},
     ]
     body = {"messages": [{"role": "user", "content": parts}], "stream": True}
     request = urllib.request.Request(
@@ -152,7 +152,7 @@ def test_answers_under_way_are_finished_and_new_ones_refused(
 def test_second_signal_does_not_wait(process: tuple[subprocess.Popen[str], str]) -> None:
     running, url = process
     demo = call(f"{url}/v1/demo")[1]["file"]["id"]
-    parts = [{"type": "video_url", "video_url": {"url": demo}}, {"type": "text", "text": "Segment the orange circle."}]
+    parts = [{"type": "video_url", "video_url": {"url": demo}}, {"type": "text", "text": "Segment the purple ring."}]
     body = {"messages": [{"role": "user", "content": parts}], "stream": True}
     request = urllib.request.Request(
         f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -79,7 +79,7 @@ def test_two_turns_as_openai_s_client_holds_them(served: tuple[openai.OpenAI, An
     assert first.usage is not None
     assert first.usage.prompt_tokens > 100
 
-    messages += [said, {"role": "user", "content": "Segment the orange circle."}]
+    messages += [said, {"role": "user", "content": "Segment the purple ring."}]
     chunks = list(
         client.chat.completions.create(
             model="nano", messages=messages, stream=True, stream_options={"include_usage": True}
@@ -88,7 +88,7 @@ def test_two_turns_as_openai_s_client_holds_them(served: tuple[openai.OpenAI, An
     deltas = [chunk.choices[0].delta.model_dump() for chunk in chunks if chunk.choices]
     texts = [delta["content"] for delta in deltas if delta.get("content")]
     assert len(texts) > 2
-    assert "circle" in "".join(texts)
+    assert "ring" in "".join(texts)
     [told] = [delta["grounding"] for delta in deltas if delta.get("grounding")]
     assert told["masklets"][0]["object"] == told["objects"][0]["id"] == "obj2"
     extras = [chunk.model_dump() for chunk in chunks]

@@ -75,11 +75,56 @@ def attribute_loss(
     """
     losses = []
     for part, column in zip(logits.split(NUM_CLASSES, dim=-1), ids.unbind(-1), strict=True):
-        flat, wanted = part.reshape(-1, part.shape[-1]), column.reshape(-1)
-        weights = torch.where(wanted == UNSAID, background_weight, 1.0)
-        each = F.cross_entropy(flat, wanted, reduction="none")
-        losses.append((each * weights).sum() / weights.sum().clamp(min=1e-6))
+        wanted = column.reshape(-1)
+        each = F.cross_entropy(part.reshape(-1, part.shape[-1]), wanted, reduction="none")
+        losses.append(_weighted_mean(each, wanted, background_weight))
     return torch.stack(losses).mean()
+
+
+def gray_shapes_loss(
+    logits: Float[Tensor, "*batch classes"],
+    gray: Float[Tensor, "*batch classes"],
+    ids: Int[Tensor, "*batch 4"],
+    background_weight: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Mean cost over attributes of the same pictures with colour and without.
+
+    Shapes are learnt from those without alone, and those with colour are to give what these give, right or wrong: so no
+    colour speaks for or against a shape, whatever pairs of them there were to learn from.
+
+    Args:
+        gray: Logits of the pictures without colour.
+        background_weight: As in `attribute_loss`.
+    """
+    losses = []
+    parts = (values.split(NUM_CLASSES, dim=-1) for values in (logits, gray))
+    for name, with_color, without, column in zip(ATTRIBUTES, *parts, ids.unbind(-1), strict=True):
+        wanted = column.reshape(-1)
+        seen, grayed = (part.reshape(-1, part.shape[-1]) for part in (with_color, without))
+        each = F.cross_entropy(grayed if name == "shape" else seen, wanted, reduction="none")
+        if name == "shape":
+            each = each + F.cross_entropy(seen, grayed.detach().softmax(-1), reduction="none")
+        elif name != "color":
+            each = 0.5 * (each + F.cross_entropy(grayed, wanted, reduction="none"))
+        losses.append(_weighted_mean(each, wanted, background_weight))
+    return torch.stack(losses).mean()
+
+
+def place_loss(off: Float[Tensor, "frames tokens 2"], ids: Int[Tensor, "frames tokens cells 4"]) -> Float[Tensor, ""]:
+    """Mean distance of tokens from where they say they are, half of it of those that show objects.
+
+    What a token shows drowns where it is: by all tokens alike, those of objects would be the last to learn.
+    """
+    shows = (ids != UNSAID).flatten(2).any(-1)
+    each = off.abs().mean(-1)
+    return 0.5 * each.mean() + 0.5 * (each * shows).sum() / shows.sum().clamp(min=1)
+
+
+def _weighted_mean(
+    each: Float[Tensor, " items"], wanted: Int[Tensor, " items"], background_weight: float
+) -> Float[Tensor, ""]:
+    weights = torch.where(wanted == UNSAID, background_weight, 1.0)
+    return (each * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 def attributes_right(

@@ -14,6 +14,8 @@ from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
 TARGET_STEP: Final = 2
 """Pixels of a picture to a cell of a mask target, each way; mask logits have cells of four."""
 
+_EVENNESS: Final = 1.2  # of the shares of red, green and blue in a gray; about 1 means that any shares are as likely
+
 
 @dataclass(frozen=True, eq=False)
 class Shot:
@@ -51,6 +53,15 @@ def normalised(frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tens
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
 
 
+def without_color(
+    rng: np.random.Generator, frames: UInt8[np.ndarray, "frames height width 3"]
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Frames in gray, each as a film of its own sensitivity to the three colours would see it."""
+    shares = rng.dirichlet((_EVENNESS,) * 3, len(frames)).astype(np.float32)
+    gray = np.einsum("fhwc,fc->fhw", frames.astype(np.float32), shares)
+    return np.repeat((gray + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+
+
 def coverage(masks: Bool[np.ndarray, "*masks height width"], side: int) -> Float32[np.ndarray, "*masks side side"]:
     """Share of each cell of a side x side grid that a mask covers, exact for any ratio of sizes."""
     height, width = masks.shape[-2:]
@@ -65,6 +76,12 @@ def cell_labels(
         return np.zeros((side, side, ids.shape[1]), dtype=np.int64)
     shares = coverage(masks, side)
     return np.where((shares.max(0) >= least)[..., None], ids[shares.argmax(0)], 0)
+
+
+def token_places(side: int, device: torch.device) -> Float[Tensor, "tokens 2"]:
+    """The middle of each frame token, row before column, in sides of the picture."""
+    steps = (torch.arange(side, device=device) + 0.5) / side
+    return torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).flatten(0, 1)
 
 
 def filled_box(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:

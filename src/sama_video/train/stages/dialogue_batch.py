@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sama_video.model.inputs import VideoInputs
+from sama_video.train.lessons.gazes import Gazes
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class DialogueBatch:
         centres: Where objects are in the dense frames: each region's, row after row, then each `[SEG]`'s.
         centre_weights: Where that can be told.
         looks: Classes of what each region's object looks like, row after row.
+        gazes: Where to look for what is named and pointed at.
     """
 
     input_ids: Int[Tensor, "rows tokens"]
@@ -45,4 +47,5 @@ class DialogueBatch:
     centres: Float[Tensor, "objects dense 2"] | None = None
     centre_weights: Float[Tensor, "objects dense"] | None = None
     looks: Int[Tensor, "regions 4"] | None = None
+    gazes: Gazes | None = None
     masks: MaskTargets | None = None

@@ -23,6 +23,7 @@ from sama_video.train.lessons.attributes import (
     NUM_CLASSES,
     AttributeHead,
     attribute_loss,
+    place_loss,
 )
 from sama_video.train.lessons.dialogues import (
     Blind,
@@ -36,19 +37,21 @@ from sama_video.train.lessons.dialogues import (
     seg_objects,
     turns_of,
 )
+from sama_video.train.lessons.gazes import Gazes, gazes_of
 from sama_video.train.lessons.level_dialogues import LevelTeller
 from sama_video.train.lessons.plain_dialogues import PlainTeller
-from sama_video.train.lessons.scenes import cell_labels
+from sama_video.train.lessons.scenes import cell_labels, token_places
 from sama_video.train.lessons.vocabulary import make_processor
 from sama_video.train.lessons.worlds import PlainWorld
 from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
 from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.looking import gaze_loss
 from sama_video.train.stages.scores import Scores, asked_attribute
 from sama_video.train.stages.seg_codes import class_codes
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
-HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head")
+HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head", "move_head")
 """Read what the states should tell; handed on between the stages, and no part of a finished model."""
 
 _EVALUATION_BATCH: Final = 4
@@ -85,6 +88,7 @@ class LanguageStage(Stage):
         self.place_head = nn.Linear(dim, 2)
         self.centre_head = nn.Linear(dim, 2 * self.config.dense_frames)
         self.look_head = AttributeHead(dim)
+        self.move_head = nn.Linear(dim, 4)
         prompt_dim = self.config.segmenter_config.mask_decoder_config.hidden_size
         self.seg_codes: Tensor
         self.register_buffer("seg_codes", class_codes(prompt_dim))
@@ -166,6 +170,7 @@ class LanguageStage(Stage):
             centres=torch.from_numpy(np.concatenate(centres)),
             centre_weights=torch.from_numpy(np.concatenate(weights)),
             looks=torch.from_numpy(np.concatenate([told.region_looks for told in dialogues])),
+            gazes=gazes_of(self.processor.tokenizer, dialogues, rows, self.config.tokens_per_side),
             masks=self.mask_targets(dialogues, rng),
         )
 
@@ -185,23 +190,37 @@ class LanguageStage(Stage):
         """Cross-entropy of the answers, distillation of `[SEG]` prompts, and what the pictures should tell."""
         settings = self.language_settings
         embeds, features = self.read_pictures(batch)
-        states, inner = self.read(embeds)
+        states, layers = self.read(embeds)
         text = self.text_loss(states, batch.labels)
         prompts = self.seg_prompts(states, batch.input_ids)
         distilled = losses.distillation_loss(prompts, self.seg_targets(batch.seg_classes), self.target_variance())
         loss = text + settings.distillation_weight * distilled
         logs = {"text": text.item(), "distillation": distilled.item()}
-        if features is not None and batch.cell_labels is not None:
-            dense = self.dense_loss(features, batch.cell_labels)
-            centre, looks = self.centre_loss(inner, batch), self.look_loss(inner, batch)
-            loss = loss + settings.dense_weight * dense + settings.centre_weight * centre
-            loss = loss + settings.look_weight * looks
-            logs |= {"dense": dense.item(), "centre": centre.item(), "looks": looks.item()}
+        if features is not None:
+            pictures, told = self.picture_loss(features, layers, batch)
+            loss, logs = loss + pictures, logs | told
         if batch.masks is not None:
             masks = self.mask_loss(prompts, batch.masks)
             loss = loss + settings.mask_weight * masks
             logs["masks"] = masks.item()
         return loss, logs
+
+    def picture_loss(
+        self, features: Float[Tensor, "frames tokens dim"], layers: Sequence[Tensor], batch: DialogueBatch
+    ) -> tuple[Float[Tensor, ""], Logs]:
+        """What frame tokens and the decoder's states should tell of the pictures, whatever is said of them."""
+        settings, inner = self.language_settings, last_read(layers)
+        assert batch.cell_labels is not None
+        assert batch.gazes is not None
+        dense = attribute_loss(self.cell_head(features), batch.cell_labels, 0.3)
+        looks = self.look_loss(inner, batch)
+        centre, place = self.centre_loss(inner, batch), self.place_loss(features, batch.cell_labels)
+        moves = self.move_loss(layers, batch.gazes)
+        gaze = gaze_loss(self.sama.model.language_model, layers, batch.gazes)
+        loss = settings.dense_weight * dense + settings.look_weight * looks
+        loss = loss + settings.centre_weight * (centre + place + moves) + settings.gaze_weight * gaze
+        told = {"dense": dense, "looks": looks, "centre": centre, "place": place, "moves": moves, "gaze": gaze}
+        return loss, {name: value.item() for name, value in told.items()}
 
     def read_pictures(self, batch: DialogueBatch) -> tuple[Tensor, Tensor | None]:
         """Embedded rows, and the tokens of all pictures: one pass of the tower, one of the spatial reader."""
@@ -222,15 +241,11 @@ class LanguageStage(Stage):
 
     def read(
         self, embeds: Float[Tensor, "rows tokens dim"]
-    ) -> tuple[Float[Tensor, "rows tokens dim"], Float[Tensor, "rows tokens dim"]]:
-        """States after the decoder's last norm, and, of unit mean square, those that its last layer reads.
-
-        What a token should tell the tokens after it has to be there before the last layer: nobody reads its last state.
-        """
+    ) -> tuple[Float[Tensor, "rows tokens dim"], tuple[Tensor, ...]]:
+        """States after the decoder's last norm, and those that each of its layers reads."""
         with low_precision(embeds.device):
             read = self.sama.model.language_model(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
-        inner = read.hidden_states[-2].float()
-        return read.last_hidden_state, F.rms_norm(inner, inner.shape[-1:])
+        return read.last_hidden_state, read.hidden_states[:-1]
 
     def text_loss(
         self, states: Float[Tensor, "rows tokens dim"], labels: Int[Tensor, "rows tokens"]
@@ -262,16 +277,12 @@ class LanguageStage(Stage):
         """Mean variance of the targets over all names."""
         return self.seg_targets(self.world.name_classes().to(self.seg_codes.device)).var(0).mean()
 
-    def dense_loss(
+    def place_loss(
         self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames places cells 4"]
     ) -> Float[Tensor, ""]:
-        """Attributes of every patch and the place of every token, read off the projected tokens."""
-        features = features.float()
-        side = self.config.tokens_per_side
-        steps = (torch.arange(side, device=features.device) + 0.5) / side
-        places = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).flatten(0, 1)
-        off = (self.place_head(features) - places).abs().mean()
-        return attribute_loss(self.cell_head(features), labels, 0.3) + off
+        """Distance of projected tokens from where they say they are, in sides of the picture."""
+        places = token_places(self.config.tokens_per_side, features.device)
+        return place_loss(self.place_head(features.float()) - places, labels)
 
     def centre_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
         """Distance between told and true places over the dense frames, in sides of the picture.
@@ -284,6 +295,16 @@ class LanguageStage(Stage):
         told = self.centre_head(torch.cat([self.states_after_regions(inner, batch), named])).view_as(batch.centres)
         off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
         return off.sum() / batch.centre_weights.sum().clamp(min=1.0)
+
+    def move_loss(self, layers: Sequence[Tensor], gazes: Gazes) -> Float[Tensor, ""]:
+        """Distance between told and true ways of things, in sides of the picture.
+
+        Told by the tokens that show them, in time for the layer whose heads look for what a whole question means.
+        """
+        row, position = gazes.row[gazes.is_thing], gazes.position[gazes.is_thing]
+        states = layers[max(0, len(layers) - 2)][row, position].float()
+        off = self.move_head(F.rms_norm(states, states.shape[-1:])) - gazes.moved[gazes.is_thing]
+        return off.abs().sum() / (2 * len(off) + 1e-6)
 
     def look_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
         """Cross-entropy of what each region's object looks like, read off before any question asks for it."""
@@ -329,7 +350,8 @@ class LanguageStage(Stage):
     def score(self, dialogues: Sequence[Told], batch: DialogueBatch, scores: Scores) -> Tensor:
         """Add a batch's scores; its `[SEG]` prompts are returned."""
         embeds, _ = self.read_pictures(batch)
-        states, inner = self.read(embeds)
+        states, layers = self.read(embeds)
+        inner = last_read(layers)
         for told, right in zip(dialogues, self.right_answers(states, batch.labels), strict=True):
             for turn, is_right in zip(told.turns, right, strict=True):
                 scores.add(turn.kind, is_right)
@@ -368,3 +390,11 @@ class LanguageStage(Stage):
         cells = np.stack([cell_labels(shot.masks[:, i], shot.looks[:, i], grid * factor, 0.4) for i in frames])
         folded = cells.reshape(len(cells), grid, factor, grid, factor, -1).transpose(0, 1, 3, 2, 4, 5)
         return folded.reshape(len(cells), grid * grid, factor * factor, -1)
+
+
+def last_read(layers: Sequence[Tensor]) -> Float[Tensor, "rows tokens dim"]:
+    """What the decoder's last layer reads, of unit mean square.
+
+    What a token should tell the tokens after it has to be there before the last layer: nobody reads its last state.
+    """
+    return F.rms_norm(layers[-1].float(), layers[-1].shape[-1:])
