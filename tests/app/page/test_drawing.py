@@ -29,11 +29,11 @@ def test_masks_are_painted_in_the_colours_of_the_overlay(demo: Page) -> None:
 
 def test_box_points_brush_and_eraser(demo: Page, server: PageServer) -> None:
     demo.page.keyboard.press("b")
-    demo.drag((170, 160), (240, 230))
+    demo.drag((100, 155), (170, 225))
     demo.wait_tracked("Object 1")
     x0, y0, x1, y1 = server.sent("/v1/masks")[0]["region"]["box"]
-    assert (x0, y0) == (170, 160)
-    assert (x1, y1) == (241, 231)
+    assert (x0, y0) == (100, 155)
+    assert (x1, y1) == (171, 226)
     demo.page.keyboard.press("x")
     demo.click((RING[0] + 8, RING[1]))
     demo.page.wait_for_timeout(300)

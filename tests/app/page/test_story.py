@@ -156,7 +156,7 @@ def test_turns_are_edited_retried_and_forked(demo: Page, server: PageServer) -> 
 def test_objects_are_named_with_an_at_sign(demo: Page, server: PageServer) -> None:
     demo.ask("What happens?")
     demo.page.click("#question")
-    demo.page.keyboard.type("Does @or")
+    demo.page.keyboard.type("Does @pu")
     demo.page.keyboard.press("Enter")
     demo.page.keyboard.type("turn?")
     assert demo.question() == "Does 2purple ring turn?" or demo.question() == "Does 2 purple ring turn?"

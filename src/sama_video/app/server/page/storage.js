@@ -29,7 +29,12 @@ export async function openStorage(onFull) {
     await Promise.all(writing);
   }
 
-  const write = (store, act) => settled(act(database.transaction(store, "readwrite").objectStore(store)));
+  function write(store, act) {
+    const transaction = database.transaction(store, "readwrite");
+    const done = settled(act(transaction.objectStore(store)));
+    transaction.commit(); // at once: a page that is being left hears no more of its requests, and what is open then is lost
+    return done;
+  }
 
   async function put(store, row) {
     if (!database) return;
