@@ -29,12 +29,7 @@ export async function openStorage(onFull) {
     await Promise.all(writing);
   }
 
-  function write(store, act) {
-    const transaction = database.transaction(store, "readwrite");
-    const done = settled(act(transaction.objectStore(store)));
-    transaction.commit(); // at once: a page that is being left hears no more of its requests, and what is open then is lost
-    return done;
-  }
+  const write = (store, act) => settled(act(database.transaction(store, "readwrite").objectStore(store)));
 
   async function put(store, row) {
     if (!database) return;
