@@ -223,7 +223,7 @@ def test_decisions_of_a_file_are_loaded_and_others_left_out(reviewer: Reviewer, 
     document["decisions"][1]["content"] = "0" * 32
     path.write_text(json.dumps(document))
     reviewer.page.set_input_files("#file", str(path))
-    reviewer.page.wait_for_function("document.getElementById('messages').textContent.includes('1 decision was loaded')")
+    reviewer.page.locator("#messages", has_text="1 decision was loaded").wait_for()
     assert "1 is about other content" in reviewer.page.inner_text("#messages")
     assert reviewer.page.input_value("#name") == "Bob"
     assert reviewer.marks() == ["✗", "·", "·"]

@@ -16,10 +16,12 @@ export async function openStorage(onFull) {
   const waiting = new Map();
   let timer = null;
   let pause = SAVE_MILLISECONDS;
+  let leaving = false;
 
   async function flush() {
     clearTimeout(timer);
     timer = null;
+    if (leaving) return;
     const rows = [...waiting.values()];
     waiting.clear();
     const begun = performance.now();
@@ -29,7 +31,13 @@ export async function openStorage(onFull) {
     await Promise.all(writing);
   }
 
-  const write = (store, act) => settled(act(database.transaction(store, "readwrite").objectStore(store)));
+  // Committed at once: a transaction that is still open when the page goes away is lost.
+  function write(store, act) {
+    const transaction = database.transaction(store, "readwrite");
+    const done = settled(act(transaction.objectStore(store)));
+    transaction.commit();
+    return done;
+  }
 
   async function put(store, row) {
     if (!database) return;
@@ -51,7 +59,15 @@ export async function openStorage(onFull) {
     if (database) await write(store, (rows) => rows.delete(id));
   }
 
-  window.addEventListener("pagehide", flush);
+  // What a page that goes away still sees, like its own requests breaking off, is not what happened in the session.
+  window.addEventListener("pagehide", () => {
+    flush();
+    leaving = true;
+  });
+  window.addEventListener("pageshow", () => {
+    leaving = false;
+    if (waiting.size) flush();
+  });
   document.addEventListener("visibilitychange", () => document.hidden && flush());
 
   return {
