@@ -29,8 +29,8 @@ from sama_video.train.lessons.vocabulary import VOCABULARY, make_processor, nano
 from sama_video.train.lessons.worlds import LevelWorld, PlainWorld
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.joint import JointStage
-from sama_video.train.stages.language import HEADS
 from sama_video.train.stages.plain import PlainReferStage
+from sama_video.train.stages.reading import HEADS
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.see import SeeStage
 from sama_video.train.stages.seg_codes import class_codes, translate_head
@@ -365,4 +365,4 @@ def test_a_run_without_a_trained_part_makes_no_model(run, tmp_path):
     (tmp_path / "stages" / "see").mkdir(parents=True)
     save_file(SeeStage(run).result(), tmp_path / "stages" / "see" / "final.safetensors")
     with pytest.raises(CheckpointError, match="no finished stage trained .*language_model"):
-        export(run, RunFolder(tmp_path), make_processor(preset_config(run.preset)), tmp_path / "model", command="")
+        export(run, RunFolder(tmp_path), tmp_path / "model")

@@ -7,6 +7,7 @@ import torch
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
 from sama_video.train.config import TrainConfig, load_recipe
+from sama_video.train.engine import RunFolder
 from sama_video.train.lessons.attributes import NUM_CLASSES, gray_shapes_loss
 from sama_video.train.lessons.scenes import cell_labels
 from sama_video.train.stage_plan import plan_stages
@@ -161,9 +162,9 @@ def test_plain_stages_lead_to_their_namesakes(run, track):
     assert torch.equal(stage.state_dict()[conv], track.result()[conv])
 
 
-def test_a_plan_counts_what_each_stage_moves():
+def test_a_plan_counts_what_each_stage_moves(tmp_path):
     run = load_recipe("nano", ["stages=[see,joint]", "see.steps=7", "see.batch=3"])
-    see, joint = plan_stages(run, STAGES)
+    see, joint = plan_stages(run, STAGES, RunFolder(tmp_path))
     assert {part.name for part in see.parts} == {"vision_tower", "patch_head", "object_head", "spot_head"}
     assert see.trained == sum(p.numel() for p in STAGES["see"](run).parameters())
     assert (see.to_json()["records"], see.state_bytes) == (21, 16 * see.trained)

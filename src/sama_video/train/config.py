@@ -161,11 +161,13 @@ class TrainConfig:
     """One training run: a preset's sizes, and the stages in order.
 
     Args:
+        start_from: "nano", or a folder or hub id of a model that stands for the stages left out; else nothing does.
         stages: Stages to run, in this order; independent ones may run as two processes on one folder.
         checkpoint_seconds: A kill loses at most about so much work.
     """
 
     preset: str = "nano"
+    start_from: str = ""
     seed: int = 0
     stages: tuple[str, ...] = STAGE_NAMES
     checkpoint_seconds: float = 60.0
@@ -215,9 +217,8 @@ def to_yaml(config: TrainConfig) -> str:
 def stage_yaml(config: TrainConfig, name: str) -> str:
     """The settings that decide what a stage becomes, as YAML."""
     tree = dataclasses.asdict(config)
-    return yaml.safe_dump(
-        _plain({key: tree[key] for key in ("preset", "seed", "world", "optimizer", name)}), sort_keys=False
-    )
+    keys = ("preset", *(("start_from",) if config.start_from else ()), "seed", "world", "optimizer", name)
+    return yaml.safe_dump(_plain({key: tree[key] for key in keys}), sort_keys=False)
 
 
 def first_difference(begun: Any, given: Any, where: str = "") -> str:

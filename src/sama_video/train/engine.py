@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +24,7 @@ from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
 from sama_video.train.config import OptimizerConfig, TrainConfig, first_difference, stage_yaml, to_yaml
 from sama_video.train.stages.base import Logs, Stage
 from sama_video.train.stopping import StopRequest
+from sama_video.train.taking_up import origins, take_up
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class RunFolder:
             CheckpointError: The stage has not finished here, or its weights are damaged.
         """
         path = self.stage(name) / "final.safetensors"
-        if not path.is_file():
+        if not self.has(name):
             raise CheckpointError(f"stage {name} has not finished in {self.path}; run it first: stages=[{name}].")
         try:
             return load_file(path)
@@ -93,6 +94,17 @@ class RunFolder:
             raise CheckpointError(
                 f"{path} is damaged ({_first_line(error)}); remove it and go on with --resume, which writes it anew."
             ) from error
+
+    def has(self, name: str) -> bool:
+        """Whether a stage has left its weights."""
+        return (self.stage(name) / "final.safetensors").is_file()
+
+    def write(self, name: str, weights: dict[str, Tensor], beside: Mapping[str, bytes] | None = None) -> None:
+        """Leave a stage's weights; what goes beside them is there before they are."""
+        self.stage(name).mkdir(parents=True, exist_ok=True)
+        for other, content in (beside or {}).items():
+            write_whole(self.stage(name) / other, content)
+        _write_with(self.stage(name) / "final.safetensors", lambda path: save_file(weights, path))
 
     def _check_stage(self, run: TrainConfig, name: str, resume: bool) -> None:
         begun = self.stage(name) / "recipe.yaml"
@@ -127,8 +139,10 @@ def train(
     """
     folder = RunFolder(out)
     folder.open(run, version, resume=resume)
+    if run.start_from:
+        take_up(run, folder)
     for name in run.stages:
-        if (folder.stage(name) / "final.safetensors").is_file():
+        if folder.has(name):
             logger.info("stage %s is finished", name)
             continue
         StageRun(run, stages[name], folder, device=device, report=report).run()
@@ -152,11 +166,12 @@ class StageRun:
         report: Report | None = None,
     ) -> None:
         self.config = run
+        self.folder = folder
         self.path = folder.stage(kind.name)
         self.report = report
         self.step = 0
         self.seconds = 0.0
-        results = {name: folder.result(name) for name in kind.predecessors(run)}
+        results = {name: folder.result(name) for name in origins(run, kind, folder)}
         torch.manual_seed(seed_of(run.seed, kind.name, -1))
         stage = (make or kind)(run)
         stage.start(results)
@@ -184,7 +199,7 @@ class StageRun:
             self.save_checkpoint()
             steps = self.stage.settings.steps
             if self.step == steps:
-                _write_with(self.path / "final.safetensors", lambda path: save_file(self.stage.result(), path))
+                self.folder.write(self.stage.name, self.stage.result())
             if stop.is_made:
                 logger.warning("stopped at step %d of %d of %s; --resume goes on", self.step, steps, self.stage.name)
                 raise KeyboardInterrupt

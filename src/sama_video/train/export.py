@@ -16,12 +16,10 @@ from torch import Tensor
 
 from sama_video.errors import CheckpointError
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
-from sama_video.model.presets import preset_config
-from sama_video.model.processing_sama import SamaProcessor
 from sama_video.train.config import PLAIN_STAGE_NAMES, STAGE_NAMES, TrainConfig, load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
-from sama_video.train.lessons.vocabulary import make_processor
-from sama_video.train.stages.language import HEADS
+from sama_video.train.stages.reading import HEADS
+from sama_video.train.starting_model import STARTING_MODEL, config_of, processor_of
 
 TRAINING_ONLY = (
     *("attribute_prompts.", "coarse_head.", "fine_head.", "patch_head.", "object_head.", "spot_head."),
@@ -32,37 +30,40 @@ TRAINING_ONLY = (
 
 def export_finished(run: TrainConfig, folder: RunFolder) -> Path | None:
     """Write the model of a run into its folder once every stage has finished; `None` while one has not."""
-    if not set(STAGE_NAMES) <= set(finished_stages(folder)):
+    if not set(run.stages if run.start_from else STAGE_NAMES) <= set(finished_stages(folder)):
         return None
-    whole = whole_run(run)
     destination = folder.path / "model"
-    export(whole, folder, make_processor(preset_config(run.preset)), destination, command=f"sama train {run.preset}")
+    export(whole_run(run, folder), folder, destination)
     return destination
 
 
-def whole_run(run: TrainConfig) -> TrainConfig:
+def whole_run(run: TrainConfig, folder: RunFolder) -> TrainConfig:
     """A recipe with all its stages, whichever of them this process ran."""
+    if run.start_from:
+        return replace(run, stages=tuple(finished_stages(folder)))
     plain = tuple(name for name in PLAIN_STAGE_NAMES if run.stage(name).steps)
     return replace(run, stages=(*plain, *STAGE_NAMES))
 
 
 def finished_stages(folder: RunFolder) -> list[str]:
     """Stages of a run that have their result, in the order they build on one another."""
-    return [name for name in (*PLAIN_STAGE_NAMES, *STAGE_NAMES) if (folder.stage(name) / "final.safetensors").is_file()]
+    return [name for name in (*PLAIN_STAGE_NAMES, *STAGE_NAMES) if folder.has(name)]
 
 
-def export(run: TrainConfig, folder: RunFolder, processor: SamaProcessor, destination: Path, *, command: str) -> None:
+def export(run: TrainConfig, folder: RunFolder, destination: Path) -> None:
     """Write a finished run as a model folder: float16 weights, configuration, processor and model card.
 
     Raises:
         CheckpointError: Some part of the model was trained by no finished stage.
     """
-    model = SamaForConditionalGeneration(preset_config(run.preset))
+    config = config_of(run)
+    model = SamaForConditionalGeneration(config)
     finished = finished_stages(folder)
-    fill(model, [folder.result(name) for name in finished])
+    before = [STARTING_MODEL] if run.start_from else []
+    fill(model, [folder.result(name) for name in (*before, *finished)])
     model.half().save_pretrained(destination)
-    processor.save_pretrained(destination)
-    (destination / "README.md").write_text(model_card(run, folder, finished, command))
+    processor_of(run, config).save_pretrained(destination)
+    (destination / "README.md").write_text(model_card(run, folder, finished))
 
 
 def fill(model: SamaForConditionalGeneration, results: Sequence[Mapping[str, Tensor]]) -> None:
@@ -85,8 +86,10 @@ def fill(model: SamaForConditionalGeneration, results: Sequence[Mapping[str, Ten
     model.tie_weights()
 
 
-def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], command: str) -> str:
+def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str]) -> str:
     """What the model was made from and by, and what it scored on the way."""
+    going_on = f" start_from={run.start_from} stages=[{','.join(stages)}]" if run.start_from else ""
+    command = f"sama train {run.preset}{going_on}"
     figures = {name: _figures(folder, name) for name in stages}
     return "\n".join(
         [
@@ -94,6 +97,7 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
             "",
             *_DATA[run.world.name],
             "It knows nothing of the real world.",
+            *([_ORIGIN.format(run.start_from)] if run.start_from else []),
             "",
             f"Command: `{command}`, seed {run.seed}, torch {torch.__version__} on {platform.machine()}.",
             "Every step sees freshly generated scenes, none twice. Minutes are wall time; the machine had other work.",
@@ -116,6 +120,7 @@ def model_card(run: TrainConfig, folder: RunFolder, stages: Sequence[str], comma
     )
 
 
+_ORIGIN = "It went on from the model `{}`, and is that model where no stage below trained it."
 _DATA = {
     "plain": ["Trained from scratch on synthetic clips only: coloured shapes that move over dim backgrounds."],
     "levels": [
@@ -162,9 +167,8 @@ def _curve(stage: str, figures: list[dict[str, Any]]) -> str:
 @click.argument("model", type=click.Path(file_okay=False, path_type=Path))
 def command(run: Path, model: Path) -> None:
     """Write the model that the finished stages in RUN make up into the folder MODEL."""
-    recipe = whole_run(load_recipe(run / "recipe.yaml"))
-    processor = make_processor(preset_config(recipe.preset))
-    export(recipe, RunFolder(run), processor, model, command=f"sama train {recipe.preset}")
+    folder = RunFolder(run)
+    export(whole_run(load_recipe(run / "recipe.yaml"), folder), folder, model)
     click.echo(str(model))
 
 

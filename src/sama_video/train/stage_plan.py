@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sama_video.train.config import TrainConfig
+from sama_video.train.engine import RunFolder
 from sama_video.train.stages.base import Stage
+from sama_video.train.taking_up import origins
 
 _ADAM_BYTES: Final = 16  # float32: the weight, its gradient and AdamW's two moments
 _WEIGHT_BYTES: Final = 4
@@ -62,12 +64,16 @@ class StagePlan:
         yield f"  {'':<14} {', '.join(learning)}"
 
 
-def plan_stages(run: TrainConfig, stages: Mapping[str, type[Stage]]) -> tuple[StagePlan, ...]:
-    """Each stage of a recipe, in order; its modules are built, and nothing is read or written."""
-    return tuple(_plan_stage(run, stages[name]) for name in run.stages)
+def plan_stages(run: TrainConfig, stages: Mapping[str, type[Stage]], folder: RunFolder) -> tuple[StagePlan, ...]:
+    """Each stage of a recipe, in order; its modules are built, and nothing is written.
+
+    Args:
+        folder: Where it would be trained, perhaps after other stages.
+    """
+    return tuple(_plan_stage(run, stages[name], folder) for name in run.stages)
 
 
-def _plan_stage(run: TrainConfig, kind: type[Stage]) -> StagePlan:
+def _plan_stage(run: TrainConfig, kind: type[Stage], folder: RunFolder) -> StagePlan:
     stage = kind(run)
     moved = {id(parameter) for group in stage.parameter_groups() for parameter in group.parameters}
     sizes, trained = Counter[str](), Counter[str]()
@@ -78,7 +84,7 @@ def _plan_stage(run: TrainConfig, kind: type[Stage]) -> StagePlan:
     frozen = sum(part.parameters - part.trained for part in parts)
     num_bytes = _ADAM_BYTES * sum(part.trained for part in parts) + _WEIGHT_BYTES * frozen
     settings = stage.settings
-    return StagePlan(kind.name, settings.steps, settings.batch, kind.predecessors(run), parts, num_bytes)
+    return StagePlan(kind.name, settings.steps, settings.batch, origins(run, kind, folder), parts, num_bytes)
 
 
 def _part_of(name: str) -> str:

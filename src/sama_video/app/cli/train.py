@@ -161,11 +161,13 @@ def _train_stages(
 
 def _show_stages(recipe: str, run: "TrainConfig", folder: Path, output: Output) -> None:
     """What each stage would train."""
+    from sama_video.train.engine import RunFolder
     from sama_video.train.stage_plan import plan_stages
     from sama_video.train.stages import STAGES
 
-    plans = plan_stages(run, STAGES)
-    output.line(f"{recipe}: {run.preset} from nothing, in stages, on clips that are drawn; {folder}")
+    plans = plan_stages(run, STAGES, RunFolder(folder))
+    origin = f"the model {run.start_from}" if run.start_from else "nothing"
+    output.line(f"{recipe}: {run.preset} from {origin}, in stages, on clips that are drawn; {folder}")
     for one in plans:
         for line in one.lines():
             output.line(line)

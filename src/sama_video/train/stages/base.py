@@ -81,7 +81,7 @@ class Stage(nn.Module, ABC):
     def take_over(self, weights: Weights) -> None:
         """Load each submodule that these weights hold."""
         for name, module in self.named_children():
-            part = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+            part = part_of(weights, name)
             if part:
                 load_strictly(module, part, name)
 
@@ -93,6 +93,11 @@ class Stage(nn.Module, ABC):
         """The weights this stage hands on."""
         wanted = tuple(f"{name}." for name in self.products)
         return {key: value.contiguous() for key, value in self.state_dict().items() if key.startswith(wanted)}
+
+
+def part_of(weights: Weights, name: str) -> dict[str, Tensor]:
+    """What these weights hold of one submodule, by the names it has there."""
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
 def load_strictly(module: nn.Module, weights: Weights, name: str) -> None:

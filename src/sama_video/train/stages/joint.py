@@ -41,11 +41,11 @@ class JointStage(LanguageStage):
         self.attribute_prompts = AttributePrompts(self.seg_codes.shape[1])
         self.attribute_prompts.requires_grad_(False)
 
-    def start(self, results: Mapping[str, Weights]) -> None:
-        """Take over what was learnt apart, and turn the codes that `[SEG]`s were taught into SAM 2's prompts."""
-        super().start(results)
-        names = self.world.name_classes()
-        translate_head(self.sama.model.grounding_head, super().seg_targets(names), self.attribute_prompts(names))
+    def settle_grounding_head(self, results: Mapping[str, Weights], speaks_codes: bool) -> None:
+        """Turn the codes that `[SEG]`s were taught into SAM 2's prompts; a finished model says those already."""
+        if speaks_codes:
+            names = self.world.name_classes()
+            translate_head(self.sama.model.grounding_head, super().seg_targets(names), self.attribute_prompts(names))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The mask decoder at its own rate."""

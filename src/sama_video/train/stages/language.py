@@ -1,7 +1,7 @@
 """What the stages that talk have in common: reading dialogues, the losses on them, and how answers are scored."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,21 +9,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from sama_video.dialogue.markup import REGION_END
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
-from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import TrainingInputs
 from sama_video.train import losses
 from sama_video.train.config import LanguageConfig, TrainConfig
 from sama_video.train.initialise import look_back, spread_layers
 from sama_video.train.lessons.attributes import (
     NUM_CLASSES,
-    AttributeHead,
-    attribute_loss,
-    place_loss,
+    AttributePrompts,
 )
 from sama_video.train.lessons.dialogues import (
     Blind,
@@ -37,27 +33,26 @@ from sama_video.train.lessons.dialogues import (
     seg_objects,
     turns_of,
 )
-from sama_video.train.lessons.gazes import Gazes, gazes_of
+from sama_video.train.lessons.gazes import gazes_of
 from sama_video.train.lessons.level_dialogues import LevelTeller
 from sama_video.train.lessons.plain_dialogues import PlainTeller
-from sama_video.train.lessons.scenes import cell_labels, token_places
-from sama_video.train.lessons.vocabulary import make_processor
+from sama_video.train.lessons.scenes import cell_labels
 from sama_video.train.lessons.worlds import PlainWorld
-from sama_video.train.stages.base import Logs, Stage, Weights, load_strictly, low_precision
+from sama_video.train.stages.base import Logs, Weights, load_strictly, low_precision, part_of
 from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
+from sama_video.train.stages.going_on import acquaint_heads
 from sama_video.train.stages.looking import gaze_loss
+from sama_video.train.stages.reading import HEADS, ReadingStage, last_read
 from sama_video.train.stages.scores import Scores, asked_attribute
-from sama_video.train.stages.seg_codes import class_codes
+from sama_video.train.stages.seg_codes import class_codes, translate_head
+from sama_video.train.starting_model import STARTING_MODEL, config_of, processor_of
 
 LANGUAGE_PARTS: Final = ("language_model", "grounding_head")
 PICTURE_PARTS: Final = ("multi_modal_projector", "aggregator", "region_encoder")
-HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head", "move_head")
-"""Read what the states should tell; handed on between the stages, and no part of a finished model."""
-
 _EVALUATION_BATCH: Final = 4
 
 
-class LanguageStage(Stage):
+class LanguageStage(ReadingStage):
     """A stage that talks: the finished model's own parts, driven as a conversation drives them.
 
     Args:
@@ -72,8 +67,8 @@ class LanguageStage(Stage):
 
     def __init__(self, run: TrainConfig, config: SamaConfig | None = None) -> None:
         super().__init__(run)
-        self.config = config or preset_config(run.preset)
-        self.processor = make_processor(self.config)
+        self.config = config or config_of(run)
+        self.processor = processor_of(run, self.config)
         self.sama = SamaForConditionalGeneration(self.config)
         self.sama.requires_grad_(False)
         parts = self.sama.model
@@ -82,13 +77,7 @@ class LanguageStage(Stage):
         for fresh in (parts.multi_modal_projector, parts.aggregator, parts.region_encoder, parts.grounding_head):
             spread_layers(fresh)
         look_back(parts.language_model)
-        self.factor = round(1 / self.config.downsample_ratio)
-        dim = self.config.text_config.hidden_size
-        self.cell_head = AttributeHead(dim, cells=self.factor**2)
-        self.place_head = nn.Linear(dim, 2)
-        self.centre_head = nn.Linear(dim, 2 * self.config.dense_frames)
-        self.look_head = AttributeHead(dim)
-        self.move_head = nn.Linear(dim, 4)
+        self.add_heads()
         prompt_dim = self.config.segmenter_config.mask_decoder_config.hidden_size
         self.seg_codes: Tensor
         self.register_buffer("seg_codes", class_codes(prompt_dim))
@@ -107,10 +96,29 @@ class LanguageStage(Stage):
             return PlainTeller()
         return LevelTeller(self.language_settings.plain_share)
 
+    def start(self, results: Mapping[str, Weights]) -> None:
+        """Take over what was learnt before; heads that a finished model came without learn to read it first."""
+        super().start(results)
+        learnt = {part.split(".")[0] for name, result in results.items() if name != STARTING_MODEL for part in result}
+        self.settle_grounding_head(results, STARTING_MODEL not in results or "grounding_head" in learnt)
+        if STARTING_MODEL in results and not learnt & set(HEADS) and set(PICTURE_PARTS) & set(self.trained_parts):
+            acquaint_heads(self)
+
+    def settle_grounding_head(self, results: Mapping[str, Weights], speaks_codes: bool) -> None:
+        """Make the `[SEG]`s of a finished model say the codes that the stages before SAM 2 teach.
+
+        Args:
+            speaks_codes: Whether they say them already, or nothing yet.
+        """
+        if not speaks_codes:
+            prompts, names = AttributePrompts(self.seg_codes.shape[1]), self.world.name_classes()
+            load_strictly(prompts, part_of(results[STARTING_MODEL], "attribute_prompts"), "attribute_prompts")
+            translate_head(self.sama.model.grounding_head, prompts(names), self.seg_targets(names))
+
     def take_over(self, weights: Weights) -> None:
         """Load each part of the model, and each head, that these weights hold."""
         for name, module in (*self.sama.model.named_children(), *self.named_children()):
-            part = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+            part = part_of(weights, name)
             if part:
                 load_strictly(module, part, name)
 
@@ -208,19 +216,15 @@ class LanguageStage(Stage):
     def picture_loss(
         self, features: Float[Tensor, "frames tokens dim"], layers: Sequence[Tensor], batch: DialogueBatch
     ) -> tuple[Float[Tensor, ""], Logs]:
-        """What frame tokens and the decoder's states should tell of the pictures, whatever is said of them."""
-        settings, inner = self.language_settings, last_read(layers)
-        assert batch.cell_labels is not None
+        """What heads read off the model, weighted, and where the model looks."""
+        settings = self.language_settings
         assert batch.gazes is not None
-        dense = attribute_loss(self.cell_head(features), batch.cell_labels, 0.3)
-        looks = self.look_loss(inner, batch)
-        centre, place = self.centre_loss(inner, batch), self.place_loss(features, batch.cell_labels)
-        moves = self.move_loss(layers, batch.gazes)
+        told = self.readings(features, layers, batch)
         gaze = gaze_loss(self.sama.model.language_model, layers, batch.gazes)
-        loss = settings.dense_weight * dense + settings.look_weight * looks
-        loss = loss + settings.centre_weight * (centre + place + moves) + settings.gaze_weight * gaze
-        told = {"dense": dense, "looks": looks, "centre": centre, "place": place, "moves": moves, "gaze": gaze}
-        return loss, {name: value.item() for name, value in told.items()}
+        loss = settings.dense_weight * told["dense"] + settings.look_weight * told["looks"]
+        loss = loss + settings.centre_weight * (told["centre"] + told["place"] + told["moves"])
+        loss = loss + settings.gaze_weight * gaze
+        return loss, {name: value.item() for name, value in (told | {"gaze": gaze}).items()}
 
     def read_pictures(self, batch: DialogueBatch) -> tuple[Tensor, Tensor | None]:
         """Embedded rows, and the tokens of all pictures: one pass of the tower, one of the spatial reader."""
@@ -276,47 +280,6 @@ class LanguageStage(Stage):
     def target_variance(self) -> Float[Tensor, ""]:
         """Mean variance of the targets over all names."""
         return self.seg_targets(self.world.name_classes().to(self.seg_codes.device)).var(0).mean()
-
-    def place_loss(
-        self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames places cells 4"]
-    ) -> Float[Tensor, ""]:
-        """Distance of projected tokens from where they say they are, in sides of the picture."""
-        places = token_places(self.config.tokens_per_side, features.device)
-        return place_loss(self.place_head(features.float()) - places, labels)
-
-    def centre_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
-        """Distance between told and true places over the dense frames, in sides of the picture.
-
-        Told at the end of a region, of its object, and at a `[SEG]`, of the object that the words before it name.
-        """
-        assert batch.centres is not None
-        assert batch.centre_weights is not None
-        named = inner[batch.input_ids == self.config.seg_token_id]
-        told = self.centre_head(torch.cat([self.states_after_regions(inner, batch), named])).view_as(batch.centres)
-        off = (told - batch.centres).abs().sum(-1) * batch.centre_weights
-        return off.sum() / batch.centre_weights.sum().clamp(min=1.0)
-
-    def move_loss(self, layers: Sequence[Tensor], gazes: Gazes) -> Float[Tensor, ""]:
-        """Distance between told and true ways of things, in sides of the picture.
-
-        Told by the tokens that show them, in time for the layer whose heads look for what a whole question means.
-        """
-        row, position = gazes.row[gazes.is_thing], gazes.position[gazes.is_thing]
-        states = layers[max(0, len(layers) - 2)][row, position].float()
-        off = self.move_head(F.rms_norm(states, states.shape[-1:])) - gazes.moved[gazes.is_thing]
-        return off.abs().sum() / (2 * len(off) + 1e-6)
-
-    def look_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
-        """Cross-entropy of what each region's object looks like, read off before any question asks for it."""
-        assert batch.looks is not None
-        return attribute_loss(self.look_head(self.states_after_regions(inner, batch))[..., 0, :], batch.looks)
-
-    def states_after_regions(
-        self, states: Float[Tensor, "rows tokens dim"], batch: DialogueBatch
-    ) -> Float[Tensor, "regions dim"]:
-        """The state at the end of every region of the batch."""
-        after_region = self.processor.tokenizer.convert_tokens_to_ids(REGION_END)
-        return states[batch.input_ids == after_region]
 
     @abstractmethod
     def mask_loss(self, prompts: Float[Tensor, "segs prompt_dim"], targets: MaskTargets) -> Float[Tensor, ""]:
@@ -390,11 +353,3 @@ class LanguageStage(Stage):
         cells = np.stack([cell_labels(shot.masks[:, i], shot.looks[:, i], grid * factor, 0.4) for i in frames])
         folded = cells.reshape(len(cells), grid, factor, grid, factor, -1).transpose(0, 1, 3, 2, 4, 5)
         return folded.reshape(len(cells), grid * grid, factor * factor, -1)
-
-
-def last_read(layers: Sequence[Tensor]) -> Float[Tensor, "rows tokens dim"]:
-    """What the decoder's last layer reads, of unit mean square.
-
-    What a token should tell the tokens after it has to be there before the last layer: nobody reads its last state.
-    """
-    return F.rms_norm(layers[-1].float(), layers[-1].shape[-1:])

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from sama_video.train.config import TrainConfig
 from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
-from sama_video.train.stages.language import HEADS, LANGUAGE_PARTS, PICTURE_PARTS, LanguageStage
+from sama_video.train.stages.language import LANGUAGE_PARTS, PICTURE_PARTS, LanguageStage
+from sama_video.train.stages.reading import HEADS
 
 
 class ReferStage(LanguageStage):

@@ -12,7 +12,6 @@ from transformers.models.internvl.modeling_internvl import InternVLVisionModel
 
 from sama_video.model.grounding import pool_regions
 from sama_video.model.modeling_sama import shuffle_pixels
-from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import resize_frames
 from sama_video.train.config import SeeConfig, TrainConfig
 from sama_video.train.initialise import initialise_vision_tower, spread_layers
@@ -34,6 +33,7 @@ from sama_video.train.lessons.scenes import (
     without_color,
 )
 from sama_video.train.stages.base import Logs, Stage, low_precision
+from sama_video.train.starting_model import config_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SeeStage(Stage):
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
-        config = preset_config(run.preset)
+        config = config_of(run)
         self.side, self.tokens_per_side = config.image_side, config.tokens_per_side
         self.factor = round(1 / config.downsample_ratio)
         self.vision_tower = InternVLVisionModel(config.vision_config)

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import AutoModel
 
-from sama_video.model.presets import preset_config
 from sama_video.model.segmenter import Decoded, FrameFeatures, Segmenter
 from sama_video.train import losses
 from sama_video.train.config import SegmentConfig, TrainConfig
@@ -24,6 +23,7 @@ from sama_video.train.lessons.prompts import (
 )
 from sama_video.train.lessons.scenes import TARGET_STEP, Shot, cell_labels, coverage, normalised
 from sama_video.train.stages.base import Logs, Stage, low_precision
+from sama_video.train.starting_model import config_of
 
 KINDS = ("click", "box", "correction", "attribute")
 # Of twelve prompts per frame: clicks, boxes, corrections, the rest attributes.
@@ -72,7 +72,7 @@ class SegmentStage(Stage):
 
     def __init__(self, run: TrainConfig) -> None:
         super().__init__(run)
-        config = preset_config(run.preset).segmenter_config
+        config = config_of(run).segmenter_config
         self.side = int(config.image_size)
         self.segmenter = AutoModel.from_config(config)
         # Masks are never replaced for an absent object in training: that would cut their gradient.

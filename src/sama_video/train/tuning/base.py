@@ -1,9 +1,7 @@
 """What a run starts from: a model with the right parts frozen, each in the precision it needs."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +11,9 @@ from sama_video.chat.published import find_checkpoint
 from sama_video.errors import ConfigError
 from sama_video.model import SamaForConditionalGeneration, SamaProcessor
 from sama_video.model.presets import BUNDLED_NANO
+from sama_video.model.weight_files import fingerprint
 from sama_video.train.tuning.aggregator import fit_aggregator
 from sama_video.train.tuning.settings import TuneConfig
-
-_HASHED_WHOLE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -101,16 +98,6 @@ def checkpoint_layers(model: SamaForConditionalGeneration) -> None:
         # Its name before transformers 5.20, and since.
         enable = getattr(part, "activation_checkpointing_enable", None) or part.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-
-
-def fingerprint(folder: Path) -> str:
-    """Tells one set of weights from another: by content where files are small, else by their heads and sizes."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-            digest.update(file.read(_HASHED_WHOLE_BYTES))
-    return digest.hexdigest()[:16]
 
 
 def layer_classes(model: SamaForConditionalGeneration) -> list[str]:
