@@ -1,4 +1,4 @@
-"""A slow toy run in a process of its own, to be killed: kill_me.py OUT [--resume]."""
+"""A slow toy run in processes of its own, to be killed: kill_me.py OUT [--resume]."""
 
 import sys
 from pathlib import Path

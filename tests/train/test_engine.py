@@ -194,6 +194,29 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     assert steps == list(range(1, 301))
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_stage_with_both_their_batches(tmp_path):
+    script = str(Path(__file__).with_name("kill_me.py"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script]
+    source = str(Path(__file__).parents[2] / "src")
+    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, tmp_path / "two"], env=environment, start_new_session=True)
+    _wait_for_steps(tmp_path / "two", 40)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    cut = [row["step"] for row in _rows(tmp_path / "two") if "train" in row]
+    assert 40 <= len(cut) < 300
+    subprocess.run([*command, tmp_path / "two", "--resume"], env=environment, check=True)
+    assert [row["step"] for row in _rows(tmp_path / "two") if "train" in row] == list(range(1, 301))
+    run = load_recipe("nano", ["stages=[see]", "see.steps=300", "see.batch=4"])
+    train(run, tmp_path / "one", {"see": toy.BothStage}, version="test")
+    two, one = (load_file(tmp_path / name / "stages" / "see" / "final.safetensors") for name in ("two", "one"))
+    assert all(torch.allclose(two[name], one[name], rtol=1e-4, atol=1e-6) for name in one)
+    train(run, tmp_path / "alone", {"see": toy.ToyStage}, version="test")
+    alone = load_file(tmp_path / "alone" / "stages" / "see" / "final.safetensors")
+    assert not any(torch.allclose(alone[name], one[name], rtol=1e-4, atol=1e-6) for name in one)
+
+
 def _wait_for_steps(out, more):
     path = out / "stages" / "see" / "metrics.jsonl"
 

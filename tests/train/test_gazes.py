@@ -8,7 +8,6 @@ import torch
 
 from sama_video.data.synthetic.language import SyntheticTurn
 from sama_video.dialogue.markup import IMAGE_CONTEXT, IMAGE_END, REGION_END
-from sama_video.model.presets import preset_config
 from sama_video.model.processing_sama import PlacedRegion, TurnSpec
 from sama_video.train.config import load_recipe
 from sama_video.train.lessons.attributes import ATTRIBUTES
@@ -16,7 +15,6 @@ from sama_video.train.lessons.dialogues import Told, encode_told, names_only
 from sama_video.train.lessons.gazes import gazes_of
 from sama_video.train.lessons.level_dialogues import LevelTeller
 from sama_video.train.lessons.scenes import Shot
-from sama_video.train.lessons.vocabulary import make_processor
 from sama_video.train.lessons.worlds import LevelWorld
 from sama_video.train.stages.looking import attention, gaze_loss
 from sama_video.train.stages.refer import ReferStage
@@ -24,16 +22,6 @@ from sama_video.train.stages.refer import ReferStage
 SIDE = 128
 CELL = 16  # pixels of a frame token, each way
 RED_STAR, BLUE_STAR = (1, 4, 1, 2), (6, 4, 1, 1)  # classes of colour, shape, texture and size
-
-
-@pytest.fixture(scope="module")
-def config():
-    return preset_config("nano")
-
-
-@pytest.fixture(scope="module")
-def processor(config):
-    return make_processor(config)
 
 
 def _moving_star(*turns, looks=(RED_STAR,)):

@@ -18,14 +18,13 @@ from sama_video.data.synthetic.wording import split_words
 from sama_video.dialogue.markup import IMAGE_CONTEXT, SEG
 from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
-from sama_video.model.presets import preset_config
 from sama_video.train.config import load_recipe, to_yaml
 from sama_video.train.engine import RunFolder
 from sama_video.train.export import command, export
 from sama_video.train.lessons.dialogues import encode_told, pointed_mask, turns_of
 from sama_video.train.lessons.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
 from sama_video.train.lessons.plain_dialogues import PlainTeller
-from sama_video.train.lessons.vocabulary import VOCABULARY, make_processor, nano_tokenizers
+from sama_video.train.lessons.vocabulary import VOCABULARY, nano_tokenizers
 from sama_video.train.lessons.worlds import LevelWorld, PlainWorld
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.joint import JointStage
@@ -53,16 +52,6 @@ ALWAYS_LATE = {"kinds": {"attribute": 1.0, "click": 1.0, "grounding": 1.0}, "lat
 @pytest.fixture(scope="module")
 def run():
     return load_recipe("nano", [*SMALL, "refer.evaluation_scenes=2", "joint.evaluation_scenes=2"])
-
-
-@pytest.fixture(scope="module")
-def config():
-    return preset_config("nano")
-
-
-@pytest.fixture(scope="module")
-def processor(config):
-    return make_processor(config)
 
 
 def _told(config, seed, num_turns=6, *, plain_share=0.0, **settings):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sama_video.train.engine import seed_of
 from sama_video.train.stages.base import Stage
 
 
@@ -42,6 +43,18 @@ class ToyStage(Stage):
 
     def evaluate(self):
         return {"weight": self.line.weight.sum().item()}
+
+
+class BothStage(ToyStage):
+    """One process that sees what two of them would."""
+
+    count: ClassVar[int] = 0
+
+    def batch(self, rng):
+        second = np.random.default_rng(seed_of(self.run.seed, self.name, self.count, 1))
+        batches = [super(BothStage, self).batch(each) for each in (rng, second)]
+        type(self).count += 1
+        return Points(torch.cat([each.x for each in batches]), torch.cat([each.y for each in batches]))
 
 
 class LaterStage(ToyStage):

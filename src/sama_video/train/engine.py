@@ -25,6 +25,7 @@ from sama_video.train.config import OptimizerConfig, TrainConfig, first_differen
 from sama_video.train.stages.base import Logs, Stage
 from sama_video.train.stopping import StopRequest
 from sama_video.train.taking_up import origins, take_up
+from sama_video.train.together import Together
 
 logger = logging.getLogger(__name__)
 
@@ -130,17 +131,19 @@ def train(
     device: str = "cpu",
     report: Report | None = None,
 ) -> None:
-    """Run a recipe's stages in order, each to its result.
+    """Run a recipe's stages in order, each to its result; under `torchrun`, all processes train each stage together.
 
     Args:
         stages: Every stage by name.
         resume: Go on from the last checkpoints; finished stages are skipped.
         report: Called every few steps.
     """
-    folder = RunFolder(out)
-    folder.open(run, version, resume=resume)
-    if run.start_from:
-        take_up(run, folder)
+    folder, together = RunFolder(out), Together(make_accelerator(device))
+    if together.is_first:
+        folder.open(run, version, resume=resume)
+        if run.start_from:
+            take_up(run, folder)
+    together.wait()
     for name in run.stages:
         if folder.has(name):
             logger.info("stage %s is finished", name)
@@ -171,16 +174,18 @@ class StageRun:
         self.report = report
         self.step = 0
         self.seconds = 0.0
+        self.accelerator = make_accelerator(device)
+        self.together = Together(self.accelerator)
         results = {name: folder.result(name) for name in origins(run, kind, folder)}
         torch.manual_seed(seed_of(run.seed, kind.name, -1))
         stage = (make or kind)(run)
         stage.start(results)
-        self.accelerator = make_accelerator(device)
         self.stage: Stage = stage.to(self.accelerator.device)
         self.optimizer = make_optimizer(self.stage, run.optimizer)
         self.path.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.is_file():
             self._restore()
+        self.together.share_weights(self.stage)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -193,23 +198,28 @@ class StageRun:
         Raises:
             KeyboardInterrupt: Somebody asked to stop, and the checkpoint is written.
         """
-        self._drop_later_figures()
+        if self.together.is_first:
+            self._drop_later_figures()
         with StopRequest() as stop:
-            self._train(stop)
-            self.save_checkpoint()
+            is_stopped = self._train(stop)
             steps = self.stage.settings.steps
-            if self.step == steps:
-                self.folder.write(self.stage.name, self.stage.result())
-            if stop.is_made:
+            if self.together.is_first:
+                self.save_checkpoint()
+                if self.step == steps:
+                    self.folder.write(self.stage.name, self.stage.result())
+            self.together.wait()
+            if is_stopped:
                 logger.warning("stopped at step %d of %d of %s; --resume goes on", self.step, steps, self.stage.name)
                 raise KeyboardInterrupt
 
-    def _train(self, stop: StopRequest) -> None:
-        """Step by step, to the last one or until somebody asks to stop."""
+    def _train(self, stop: StopRequest) -> bool:
+        """Step by step, to the last one or until somebody asks one of the processes to stop: then it is true."""
         settings, saved_at = self.stage.settings, time.monotonic()
         window: list[Logs] = []
-        while self.step < settings.steps and not stop.is_made:
+        while not (is_stopped := self.together.any(stop.is_made)) and self.step < settings.steps:
             window.append(self.train_step())
+            if not self.together.is_first:
+                continue
             if self.step % self.config.log_every == 0 or self.step == settings.steps:
                 self._write_figures({"train": _mean(window)})
                 window = []
@@ -219,6 +229,7 @@ class StageRun:
             if time.monotonic() - saved_at >= self.config.checkpoint_seconds:
                 self.save_checkpoint()
                 saved_at = time.monotonic()
+        return is_stopped
 
     def train_step(self) -> Logs:
         """One update.
@@ -231,12 +242,13 @@ class StageRun:
         share = learning_rate_share(self.step, settings.steps, self.config.optimizer.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest_lr"] * share
-        rng = np.random.default_rng(seed_of(self.config.seed, self.stage.name, self.step))
+        rng = np.random.default_rng(seed_of(self.config.seed, self.stage.name, self.step, self.together.number))
         batch = self.stage.batch(rng)
         loss, logs = self.stage(on_device(batch, self.accelerator.device))
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.together.average_gradients(trained)
         norm = self.accelerator.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
         value = loss.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
@@ -258,7 +270,7 @@ class StageRun:
 
     def _restore(self) -> None:
         try:
-            state = torch.load(self.checkpoint_path, weights_only=True, map_location=self.accelerator.device)
+            state = torch.load(self.checkpoint_path, weights_only=True, map_location="cpu")
             self.stage.load_state_dict(state["weights"], strict=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -295,7 +307,7 @@ class StageRun:
             write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _stop_at(self, batch: Any, loss: float) -> None:
-        path = self.path / "bad_batch.pt"
+        path = self.path / ("bad_batch.pt" if self.together.is_first else f"bad_batch.{self.together.number}.pt")
         _write_with(path, lambda target: torch.save(plain(batch), target))
         raise ConfigError(
             f"stage {self.stage.name}, step {self.step}: loss {loss} or its gradient is no number; batch in {path}; "
@@ -340,9 +352,10 @@ def learning_rate_share(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def seed_of(seed: int, stage: str, step: int) -> int:
-    """The seed of one step's batch, or with step -1 of a stage's first weights."""
-    return int.from_bytes(blake2b(f"{seed}/{stage}/{step}".encode(), digest_size=7).digest())
+def seed_of(seed: int, stage: str, step: int, process: int = 0) -> int:
+    """The seed of one step's batch in one process, or with step -1 of a stage's first weights."""
+    words = f"{seed}/{stage}/{step}" + (f"/{process}" if process else "")
+    return int.from_bytes(blake2b(words.encode(), digest_size=7).digest())
 
 
 def on_device(value: Any, device: torch.device) -> Any:

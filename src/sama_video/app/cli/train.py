@@ -134,14 +134,18 @@ def _train_stages(
     from sama_video.train.engine import RunFolder, train
     from sama_video.train.export import export_finished
     from sama_video.train.stages import STAGES
+    from sama_video.train.tuning.distributed import is_first_process
 
-    run = load_recipe(recipe, overrides)
+    run, is_first = load_recipe(recipe, overrides), is_first_process()
     if dry_run:
-        _show_stages(recipe, run, folder, output)
+        if is_first:
+            _show_stages(recipe, run, folder, output)
         return
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    report = show_progress if sys.stderr.isatty() else None
+    report = show_progress if sys.stderr.isatty() and is_first else None
     train(run, folder, STAGES, version=__version__, resume=resume, device=chosen, report=report)
+    if not is_first:
+        return
     results = [str(RunFolder(folder).stage(name) / "final.safetensors") for name in run.stages]
     for path in results:
         output.line(path)

@@ -220,7 +220,9 @@ class LanguageStage(ReadingStage):
         settings = self.language_settings
         assert batch.gazes is not None
         told = self.readings(features, layers, batch)
-        gaze = gaze_loss(self.sama.model.language_model, layers, batch.gazes)
+        gaze = features.new_zeros(())
+        if settings.gaze_weight:
+            gaze = gaze_loss(self.sama.model.language_model, layers, batch.gazes)
         loss = settings.dense_weight * told["dense"] + settings.look_weight * told["looks"]
         loss = loss + settings.centre_weight * (told["centre"] + told["place"] + told["moves"])
         loss = loss + settings.gaze_weight * gaze
