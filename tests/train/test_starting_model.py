@@ -18,7 +18,7 @@ from sama_video.train.stages.reading import HEADS
 from sama_video.train.stages.refer import ReferStage
 from sama_video.train.stages.speak import SpeakStage
 from sama_video.train.starting_model import STARTING_MODEL, weights_of
-from sama_video.train.taking_up import origins, take_up
+from sama_video.train.taking_up import clips_of, origins, take_up
 
 SMALL = [
     "start_from=nano",
@@ -141,6 +141,14 @@ def test_stages_of_the_run_come_before_the_model(run, tmp_path):
     assert origins(run, JointStage, folder) == (STARTING_MODEL, "see")
     both = load_recipe("nano", [*SMALL, "stages=[refer,joint]"])
     assert origins(both, JointStage, folder) == (STARTING_MODEL, "see", "refer")
+
+
+def test_the_clips_are_others_than_those_the_model_was_made_with(run, folder, tmp_path):
+    names = {clips_of(each, JointStage, folder) for each in (run, load_recipe("nano", []))}
+    shutil.copytree(folder.path / "stages", tmp_path / "stages")
+    (tmp_path / "stages" / STARTING_MODEL / "origin.txt").write_text("0" * 16)
+    names.add(clips_of(run, JointStage, RunFolder(tmp_path)))
+    assert len(names) == 3
 
 
 def test_other_weights_than_at_the_beginning_are_refused(run, folder, tmp_path):

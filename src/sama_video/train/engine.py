@@ -24,7 +24,7 @@ from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
 from sama_video.train.config import OptimizerConfig, TrainConfig, first_difference, stage_yaml, to_yaml
 from sama_video.train.stages.base import Logs, Stage
 from sama_video.train.stopping import StopRequest
-from sama_video.train.taking_up import origins, take_up
+from sama_video.train.taking_up import clips_of, origins, take_up
 from sama_video.train.together import Together
 
 logger = logging.getLogger(__name__)
@@ -172,6 +172,7 @@ class StageRun:
         self.folder = folder
         self.path = folder.stage(kind.name)
         self.report = report
+        self.clips = clips_of(run, kind, folder)
         self.step = 0
         self.seconds = 0.0
         self.accelerator = make_accelerator(device)
@@ -242,7 +243,7 @@ class StageRun:
         share = learning_rate_share(self.step, settings.steps, self.config.optimizer.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest_lr"] * share
-        rng = np.random.default_rng(seed_of(self.config.seed, self.stage.name, self.step, self.together.number))
+        rng = np.random.default_rng(seed_of(self.config.seed, self.clips, self.step, self.together.number))
         batch = self.stage.batch(rng)
         loss, logs = self.stage(on_device(batch, self.accelerator.device))
         self.optimizer.zero_grad(set_to_none=True)

@@ -38,6 +38,13 @@ def take_up(run: TrainConfig, folder: "RunFolder") -> None:
     folder.write(STARTING_MODEL, weights | prompts_of_names(speaker), {_ORIGIN: now.encode()})
 
 
+def clips_of(run: TrainConfig, kind: type[Stage], folder: "RunFolder") -> str:
+    """Names the clips that a stage draws: others than those that the model it goes on from was made with."""
+    if not run.start_from:
+        return kind.name
+    return f"{kind.name}/{(folder.stage(STARTING_MODEL) / _ORIGIN).read_text()}"
+
+
 def origins(run: TrainConfig, kind: type[Stage], folder: "RunFolder") -> tuple[str, ...]:
     """The results that a stage takes over: its predecessors', or a model's and those of them that the run has."""
     before = kind.predecessors(run)

@@ -42,18 +42,18 @@ REFERRING_KINDS: Final = {
 """Families of questions while the model learns to read regions."""
 
 TALKING_KINDS: Final = {
-    "attribute": 1.2,
-    "click": 0.6,
-    "box": 0.6,
-    "grounding": 2.4,
-    "dialogue": 1.4,
-    "motion": 2.2,
-    "temporal": 1.2,
+    "attribute": 1.0,
+    "click": 0.5,
+    "box": 0.5,
+    "grounding": 2.8,
+    "dialogue": 1.6,
+    "motion": 2.8,
+    "temporal": 1.4,
     "not-there": 1.8,
-    "ambiguous": 0.7,
+    "ambiguous": 1.0,
     "counting": 0.9,
-    "comparison": 0.8,
-    "events": 1.1,
+    "comparison": 0.6,
+    "events": 1.4,
     "caption": 0.4,
 }
 """Families of the last stage."""
