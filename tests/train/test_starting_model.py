@@ -162,6 +162,7 @@ def test_a_model_that_is_none_or_lacks_the_words_is_refused(run, tmp_path, monke
     nowhere = load_recipe("nano", ["start_from=/nowhere/at/all", "stages=[joint]"])
     with pytest.raises(CheckpointError, match="nowhere"):
         train(nowhere, tmp_path / "a", STAGES, version="0")
+    assert not (tmp_path / "a").exists()
     monkeypatch.setattr("sama_video.train.starting_model.VOCABULARY", ("ring", "beetle"))
     with pytest.raises(CheckpointError, match=r"nano has no token for 'beetle', which the lessons speak of"):
         train(run, tmp_path / "b", STAGES, version="0")

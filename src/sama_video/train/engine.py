@@ -23,6 +23,7 @@ from torch import Tensor
 from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
 from sama_video.train.config import OptimizerConfig, TrainConfig, first_difference, stage_yaml, to_yaml
 from sama_video.train.stages.base import Logs, Stage
+from sama_video.train.starting_model import config_of, processor_of
 from sama_video.train.stopping import StopRequest
 from sama_video.train.taking_up import clips_of, origins, take_up
 from sama_video.train.together import Together
@@ -140,6 +141,8 @@ def train(
     """
     folder, together = RunFolder(out), Together(make_accelerator(device))
     if together.is_first:
+        if run.start_from:
+            processor_of(run, config_of(run))  # refuses what no stage could go on from, before the folder is claimed
         folder.open(run, version, resume=resume)
         if run.start_from:
             take_up(run, folder)
