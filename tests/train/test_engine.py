@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from sama_video.errors import CheckpointError, ConfigError
 from sama_video.train.config import load_recipe
-from sama_video.train.engine import RunFolder, StageRun, seed_of, train
+from sama_video.train.engine import StageRun, seed_of, train
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stopping import StopRequest
 
 _spec = importlib.util.spec_from_file_location("toy_stage", Path(__file__).with_name("toy_stage.py"))

@@ -19,13 +19,13 @@ from sama_video.dialogue.markup import IMAGE_CONTEXT, SEG
 from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
 from sama_video.train.config import load_recipe, to_yaml
-from sama_video.train.engine import RunFolder
 from sama_video.train.export import command, export
 from sama_video.train.lessons.dialogues import encode_told, pointed_mask, turns_of
 from sama_video.train.lessons.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
 from sama_video.train.lessons.plain_dialogues import PlainTeller
 from sama_video.train.lessons.vocabulary import VOCABULARY, nano_tokenizers
 from sama_video.train.lessons.worlds import LevelWorld, PlainWorld
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.joint import JointStage
 from sama_video.train.stages.plain import PlainReferStage

@@ -7,9 +7,9 @@ import torch
 from sama_video.model.modeling_sama import shuffle_pixels
 from sama_video.model.processing_sama import IMAGE_MEAN, IMAGE_STD
 from sama_video.train.config import TrainConfig, load_recipe
-from sama_video.train.engine import RunFolder
 from sama_video.train.lessons.attributes import NUM_CLASSES, gray_shapes_loss
 from sama_video.train.lessons.scenes import cell_labels
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stage_plan import plan_stages
 from sama_video.train.stages import STAGES
 from sama_video.train.stages.plain import PlainSegmentStage

@@ -11,7 +11,8 @@ from sama_video.app.cli.train import command
 from sama_video.chat.loading import load
 from sama_video.errors import CheckpointError, ConfigError
 from sama_video.train.config import load_recipe
-from sama_video.train.engine import RunFolder, train
+from sama_video.train.engine import train
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stages import STAGES, going_on
 from sama_video.train.stages.joint import JointStage
 from sama_video.train.stages.reading import HEADS

@@ -4,9 +4,8 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
-from sama_video.train.config import OptimizerConfig, TrainConfig, first_difference, stage_yaml, to_yaml
+from sama_video.train.config import OptimizerConfig, TrainConfig
+from sama_video.train.run_folder import RunFolder, first_line, write_whole, write_with
 from sama_video.train.stages.base import Logs, Stage
 from sama_video.train.starting_model import config_of, processor_of
 from sama_video.train.stopping import StopRequest
@@ -43,83 +40,6 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-
-
-class RunFolder:
-    """Where a run's recipe, checkpoints and results lie; each stage writes only into its own folder.
-
-    Args:
-        path: Made when missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def open(self, run: TrainConfig, version: str, *, resume: bool) -> None:
-        """Claim the folder for a run's stages, and write its settings there.
-
-        A second process may join with other stages; a stage that was begun needs `resume` and its own settings.
-
-        Raises:
-            ConfigError: The folder is in use, holds something else, or cannot be written.
-        """
-        recipe = self.path / "recipe.yaml"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not recipe.is_file() and any(self.path.iterdir()):
-                raise ConfigError(f"{self.path} is not empty and holds no run; choose an empty folder.")
-            for name in run.stages:
-                self._check_stage(run, name, resume)
-            write_whole(recipe, f"# sama-video {version}\n{to_yaml(run)}".encode())
-            for name in run.stages:
-                self.stage(name).mkdir(parents=True, exist_ok=True)
-                write_whole(self.stage(name) / "recipe.yaml", stage_yaml(run, name).encode())
-        except OSError as error:
-            raise ConfigError(f"cannot write to {self.path}: {error.strerror}; choose another --out.") from error
-
-    def stage(self, name: str) -> Path:
-        """The folder of a stage."""
-        return self.path / "stages" / name
-
-    def result(self, name: str) -> dict[str, Tensor]:
-        """The weights a finished stage left.
-
-        Raises:
-            CheckpointError: The stage has not finished here, or its weights are damaged.
-        """
-        path = self.stage(name) / "final.safetensors"
-        if not self.has(name):
-            raise CheckpointError(f"stage {name} has not finished in {self.path}; run it first: stages=[{name}].")
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{path} is damaged ({_first_line(error)}); remove it and go on with --resume, which writes it anew."
-            ) from error
-
-    def has(self, name: str) -> bool:
-        """Whether a stage has left its weights."""
-        return (self.stage(name) / "final.safetensors").is_file()
-
-    def write(self, name: str, weights: dict[str, Tensor], beside: Mapping[str, bytes] | None = None) -> None:
-        """Leave a stage's weights; what goes beside them is there before they are."""
-        self.stage(name).mkdir(parents=True, exist_ok=True)
-        for other, content in (beside or {}).items():
-            write_whole(self.stage(name) / other, content)
-        _write_with(self.stage(name) / "final.safetensors", lambda path: save_file(weights, path))
-
-    def _check_stage(self, run: TrainConfig, name: str, resume: bool) -> None:
-        begun = self.stage(name) / "recipe.yaml"
-        if not begun.is_file():
-            return
-        if not resume:
-            raise ConfigError(f"{self.path} already holds stage {name}; add --resume, or choose an empty folder.")
-        if begun.read_text() != stage_yaml(run, name):
-            told = first_difference(yaml.safe_load(begun.read_text()), yaml.safe_load(stage_yaml(run, name)))
-            raise ConfigError(
-                f"stage {name} in {self.path} was begun with other settings ({told}); repeat those of {begun}, or "
-                "choose an empty folder."
-            )
 
 
 def train(
@@ -270,7 +190,7 @@ class StageRun:
             "weights": self.stage.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        _write_with(self.checkpoint_path, lambda path: torch.save(state, path))
+        write_with(self.checkpoint_path, lambda path: torch.save(state, path))
 
     def _restore(self) -> None:
         try:
@@ -280,7 +200,7 @@ class StageRun:
             self.step, self.seconds = state["step"], state["seconds"]
         except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.checkpoint_path} is damaged or of another model ({_first_line(error)}); remove it to begin "
+                f"{self.checkpoint_path} is damaged or of another model ({first_line(error)}); remove it to begin "
                 f"stage {self.stage.name} anew with --resume."
             ) from error
 
@@ -312,7 +232,7 @@ class StageRun:
 
     def _stop_at(self, batch: Any, loss: float) -> None:
         path = self.path / ("bad_batch.pt" if self.together.is_first else f"bad_batch.{self.together.number}.pt")
-        _write_with(path, lambda target: torch.save(plain(batch), target))
+        write_with(path, lambda target: torch.save(plain(batch), target))
         raise ConfigError(
             f"stage {self.stage.name}, step {self.step}: loss {loss} or its gradient is no number; batch in {path}; "
             f"lower {self.stage.name}.learning_rate and go on with --resume."
@@ -394,19 +314,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError):
         return math.inf  # a line that a kill cut short
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    _write_with(path, lambda target: target.write_bytes(data))
-
-
-def _write_with(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside, then rename: readers and kills see the old file or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    os.replace(beside, path)

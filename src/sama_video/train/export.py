@@ -17,7 +17,7 @@ from torch import Tensor
 from sama_video.errors import CheckpointError
 from sama_video.model.modeling_sama import SamaForConditionalGeneration
 from sama_video.train.config import PLAIN_STAGE_NAMES, STAGE_NAMES, TrainConfig, load_recipe, to_yaml
-from sama_video.train.engine import RunFolder
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stages.reading import HEADS
 from sama_video.train.starting_model import STARTING_MODEL, config_of, processor_of
 

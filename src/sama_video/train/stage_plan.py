@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sama_video.train.config import TrainConfig
-from sama_video.train.engine import RunFolder
+from sama_video.train.run_folder import RunFolder
 from sama_video.train.stages.base import Stage
 from sama_video.train.taking_up import origins
 

@@ -131,8 +131,9 @@ def _train_stages(
     import torch
 
     from sama_video.train.config import load_recipe
-    from sama_video.train.engine import RunFolder, train
+    from sama_video.train.engine import train
     from sama_video.train.export import export_finished
+    from sama_video.train.run_folder import RunFolder
     from sama_video.train.stages import STAGES
     from sama_video.train.tuning.distributed import is_first_process
 
@@ -165,7 +166,7 @@ def _train_stages(
 
 def _show_stages(recipe: str, run: "TrainConfig", folder: Path, output: Output) -> None:
     """What each stage would train."""
-    from sama_video.train.engine import RunFolder
+    from sama_video.train.run_folder import RunFolder
     from sama_video.train.stage_plan import plan_stages
     from sama_video.train.stages import STAGES
 

@@ -20,7 +20,8 @@ from sama_video import __version__
 from sama_video.errors import ConfigError
 from sama_video.train.ablation.variants import VARIANTS, Foundation, Full
 from sama_video.train.config import TrainConfig, load_recipe
-from sama_video.train.engine import Report, RunFolder, StageRun, write_whole
+from sama_video.train.engine import Report, StageRun
+from sama_video.train.run_folder import RunFolder, write_whole
 from sama_video.train.stages.scores import Scores
 
 logger = logging.getLogger(__name__)

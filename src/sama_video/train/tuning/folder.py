@@ -12,7 +12,7 @@ import yaml
 
 from sama_video.errors import CheckpointError, ConfigError
 from sama_video.train.config import first_difference
-from sama_video.train.engine import write_whole
+from sama_video.train.run_folder import write_whole
 
 STATE_FILE: Final = "run_state.json"
 WEIGHTS_FILE: Final = "trained.safetensors"

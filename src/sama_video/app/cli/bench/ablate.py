@@ -55,7 +55,7 @@ def command(
     from sama_video.train.ablation.findings import document, page
     from sama_video.train.ablation.study import StudyConfig, run_study
     from sama_video.train.ablation.variants import read_foundation
-    from sama_video.train.engine import write_whole
+    from sama_video.train.run_folder import write_whole
 
     if threads is not None:
         torch.set_num_threads(threads)
