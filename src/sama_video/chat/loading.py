@@ -12,12 +12,11 @@ import torch
 from sama_video.chat.answer import Answer
 from sama_video.chat.frames import PROTOCOLS, FrameChooser, language_clip
 from sama_video.chat.masks import MaskMaker
-from sama_video.chat.published import find_checkpoint
+from sama_video.chat.published import model_folder
 from sama_video.chat.session import ChatSession
 from sama_video.errors import ConfigError, DeviceError, MissingExtraError
 from sama_video.model import SamaForConditionalGeneration, SamaProcessor
 from sama_video.model.decoding import Sampling
-from sama_video.model.presets import BUNDLED_NANO
 from sama_video.model.segmenter import Segmenter
 from sama_video.model.tracking import FeatureCache, Tracker
 from sama_video.video.bundled import DEMO, DEMO_CLIP
@@ -74,7 +73,7 @@ def load(
         raise ConfigError(f"protocol is {protocol!r}; it is one of {', '.join(PROTOCOLS)}.")
     place = resolve_device(device)
     precision = _resolve_dtype(dtype, place)
-    folder = BUNDLED_NANO if str(name) == "nano" else find_checkpoint(str(name))
+    folder = model_folder(str(name))
     extra = _quantization(quantize, place)
     model = SamaForConditionalGeneration.from_pretrained(
         folder, dtype=precision, attn_implementation=attn_implementation, local_files_only=True, **extra

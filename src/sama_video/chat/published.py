@@ -7,7 +7,13 @@ from pathlib import Path
 from sama_video.errors import CheckpointError
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.convert_sama_weights import convert_checkpoint
+from sama_video.model.presets import BUNDLED_NANO
 from sama_video.remote.hub import cache_folder, fetch_weights
+
+
+def model_folder(name: str) -> Path:
+    """The folder in our layout of a model: "nano" for the bundled one, else as for `find_checkpoint`."""
+    return BUNDLED_NANO if name == "nano" else find_checkpoint(name)
 
 
 def find_checkpoint(name: str) -> Path:

@@ -5,10 +5,10 @@ from typing import Final
 
 import torch
 
-from sama_video.chat.published import find_checkpoint
+from sama_video.chat.published import model_folder
 from sama_video.errors import CheckpointError
 from sama_video.model import SamaConfig, SamaForConditionalGeneration, SamaProcessor
-from sama_video.model.presets import BUNDLED_NANO, preset_config
+from sama_video.model.presets import preset_config
 from sama_video.train.config import TrainConfig
 from sama_video.train.lessons.vocabulary import VOCABULARY, make_processor
 
@@ -23,7 +23,7 @@ def folder_of(run: TrainConfig) -> Path:
         CheckpointError: Nothing usable is there.
     """
     assert run.start_from
-    return BUNDLED_NANO if run.start_from == "nano" else find_checkpoint(run.start_from)
+    return model_folder(run.start_from)
 
 
 def config_of(run: TrainConfig) -> SamaConfig:

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sama_video.chat.published import find_checkpoint
+from sama_video.chat.published import model_folder
 from sama_video.errors import ConfigError
 from sama_video.model import SamaForConditionalGeneration, SamaProcessor
-from sama_video.model.presets import BUNDLED_NANO
 from sama_video.model.weight_files import fingerprint
 from sama_video.train.tuning.aggregator import fit_aggregator
 from sama_video.train.tuning.settings import TuneConfig
@@ -35,7 +34,7 @@ def load_base(settings: TuneConfig) -> Base:
     Raises:
         CheckpointError: Nothing usable is there.
     """
-    folder = BUNDLED_NANO if settings.model == "nano" else find_checkpoint(settings.model)
+    folder = model_folder(settings.model)
     model = SamaForConditionalGeneration.from_pretrained(folder, dtype="auto", local_files_only=True)
     processor = SamaProcessor.from_pretrained(folder, local_files_only=True)
     return Base(model, fit_aggregator(model, processor, settings), fingerprint(folder))
