@@ -56,20 +56,21 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
     assert not _same(first, _train(tmp_path / "c", "seed=1"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_asked_to_stop_ends_its_step_and_resumes_to_the_same_bits(tmp_path, monkeypatch, caplog, number):
-    unbroken = _train(tmp_path / "whole")
+@pytest.mark.parametrize(("number", "matrices"), [(signal.SIGINT, "adamw"), (signal.SIGTERM, "muon")])
+def test_a_run_asked_to_stop_resumes_to_the_same_bits(tmp_path, monkeypatch, caplog, number, matrices):
+    setting = f"optimizer.matrices={matrices}"
+    unbroken = _train(tmp_path / "whole", setting)
     monkeypatch.setattr(toy.InterruptedStage, "count", 0)
     monkeypatch.setattr(toy.InterruptedStage, "number", number)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
-        _train(tmp_path / "cut", stages={"see": toy.InterruptedStage})
+        _train(tmp_path / "cut", setting, stages={"see": toy.InterruptedStage})
     assert signal.getsignal(number) is before
     assert "stopped at step 6 of 12 of see; --resume goes on" in caplog.text
     checkpoint = torch.load(tmp_path / "cut" / "stages" / "see" / "checkpoint.pt", weights_only=True)
     assert checkpoint["step"] == 6
     assert not (tmp_path / "cut" / "stages" / "see" / "final.safetensors").exists()
-    assert _same(unbroken, _train(tmp_path / "cut", resume=True))
+    assert _same(unbroken, _train(tmp_path / "cut", setting, resume=True))
     steps = [row["step"] for row in _rows(tmp_path / "cut") if "train" in row]
     assert steps == [row["step"] for row in _rows(tmp_path / "whole") if "train" in row]
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sama_video.chat.frames import FrameChooser
 from sama_video.chat.loading import load
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
-from sama_video.data.synthetic.levels import HELD_OUT, SEEDS
+from sama_video.data.synthetic.levels import COLORS, HELD_OUT, SEEDS
 from sama_video.data.synthetic.wording import split_words
 from sama_video.dialogue.markup import IMAGE_CONTEXT, SEG
 from sama_video.errors import CheckpointError
@@ -161,7 +161,40 @@ def test_no_question_is_about_a_pair_that_is_held_out(config):
     kinds = {"not-there": 1.0, "attribute": 0.2}
     asked = [turn.question for seed in range(30) for turn in _told(config, seed, kinds=kinds).turns]
     assert any("Is there" in question for question in asked)
-    assert not [question for question in asked if any(name in question for name in unseen)]
+    assert not [question for question in asked if any(f" {name}" in question for name in unseen)]
+
+
+def test_clips_without_color_are_talked_about_without_its_words(config, processor):
+    looks, kinds = [], set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        told = LevelTeller(gray_share=1.0).tell(rng, LevelWorld().draw(rng), config, 8, kinds=TALKING_KINDS)
+        said = split_words(" ".join(f"{turn.question} {turn.answer}" for turn in told.turns))
+        assert not {"color", "colors", *COLORS} & set(said)
+        frames = told.shot.frames
+        assert (frames == frames[..., :1]).all()
+        assert frames.std() > 1
+        assert (told.shot.looks[..., 0] == 0).all()
+        assert len(told.specs) == len(told.turns)
+        assert len(encode_told(processor, told).input_ids) > len(told.dense) * config.tokens_per_side**2
+        looks.append(told.region_looks)
+        kinds |= {turn.kind for turn in told.turns}
+    assert "attribute" in kinds
+    assert len({int(shape) for rows in looks for shape in rows[:, 1]}) > 4
+
+
+def test_names_that_no_clip_shows_are_heard_where_nobody_sees(config):
+    unseen = {f"{color} {shape}" for split in ("val", "test") for color, shape in HELD_OUT[split]}
+    heard = {0.0: set(), 0.5: set()}
+    for share, names in heard.items():
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            blind = LevelTeller(renamed_share=share).tell_blind(rng, LevelWorld().draw(rng), 10)
+            text = " ".join(f"{turn.question} {turn.answer}" for turn in blind.turns)
+            names |= {name for name in unseen if f" {name}" in text}
+            assert len({tuple(row) for row in blind.names.tolist()}) == len(blind.names)
+    assert heard[0.0] == set()
+    assert len(heard[0.5]) > 5
 
 
 def test_the_plain_worlds_dialogues_are_laid_out_alike(config, processor):

@@ -22,8 +22,15 @@ PLAIN_STAGE_NAMES = ("plain_segment", "plain_track", "plain_see", "plain_refer")
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW as every stage uses it; vectors (biases, norms) never decay."""
+    """How every stage steps; vectors (biases, norms) never decay.
 
+    Args:
+        betas: AdamW's.
+        matrices: What steps the matrices between hidden states: "adamw" as all else, or "muon", which learns more from
+            as many clips and takes longer for a step.
+    """
+
+    matrices: typing.Literal["adamw", "muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.02
     clip_norm: float = 1.0
@@ -132,6 +139,10 @@ class LanguageConfig(StageConfig):
         late_frame_share: Share of dialogues in which a later turn brings a dense frame of its own.
         masks_per_object: Dense frames on which a `[SEG]`'s mask is supervised.
         plain_share: Share of dialogues about the diagnostic world that are put in the plain world's words.
+        gray_share: Share of dialogues about the diagnostic world whose clips have no colour, and name none: what is
+            learnt of shapes there is bound to no colour.
+        renamed_share: Share of objects of pixel-free dialogues that take a colour and shape which no clip shows
+            together; so the words at least are no strangers to each other.
         mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
         centre_weight: Weight of telling places: of each frame token; of an object over time, from the states of its
             region and of its `[SEG]`; and the way it has come, from its own tokens.
@@ -146,6 +157,8 @@ class LanguageConfig(StageConfig):
     late_frame_share: float = 0.25
     masks_per_object: int = 2
     plain_share: float = 0.2
+    gray_share: float = 0.0
+    renamed_share: float = 0.0
     mask_share: float = 1.0
     mask_weight: float = 0.5
     distillation_weight: float = 1.0

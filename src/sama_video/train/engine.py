@@ -17,13 +17,21 @@ import torch
 from torch import Tensor
 
 from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
-from sama_video.train.config import OptimizerConfig, TrainConfig
+from sama_video.train.config import TrainConfig
+from sama_video.train.optimizer import StageOptimizer, learning_rate_share
+from sama_video.train.processes import (
+    average_gradients,
+    is_first_process,
+    is_so_in_any,
+    process_number,
+    share_weights,
+    wait_for_all,
+)
 from sama_video.train.run_folder import RunFolder, first_line, write_whole, write_with
 from sama_video.train.stages.base import Logs, Stage
 from sama_video.train.starting_model import config_of, processor_of
 from sama_video.train.stopping import StopRequest
 from sama_video.train.taking_up import clips_of, origins, take_up
-from sama_video.train.together import Together
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +67,15 @@ def train(
         resume: Go on from the last checkpoints; finished stages are skipped.
         report: Called every few steps.
     """
-    folder, together = RunFolder(out), Together(make_accelerator(device))
-    if together.is_first:
+    folder = RunFolder(out)
+    make_accelerator(device)  # joins the other processes
+    if is_first_process():
         if run.start_from:
             processor_of(run, config_of(run))  # refuses what no stage could go on from, before the folder is claimed
         folder.open(run, version, resume=resume)
         if run.start_from:
             take_up(run, folder)
-    together.wait()
+    wait_for_all()
     for name in run.stages:
         if folder.has(name):
             logger.info("stage %s is finished", name)
@@ -99,17 +108,16 @@ class StageRun:
         self.step = 0
         self.seconds = 0.0
         self.accelerator = make_accelerator(device)
-        self.together = Together(self.accelerator)
         results = {name: folder.result(name) for name in origins(run, kind, folder)}
         torch.manual_seed(seed_of(run.seed, kind.name, -1))
         stage = (make or kind)(run)
         stage.start(results)
         self.stage: Stage = stage.to(self.accelerator.device)
-        self.optimizer = make_optimizer(self.stage, run.optimizer)
+        self.optimizer = StageOptimizer(self.stage, run.optimizer)
         self.path.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.is_file():
             self._restore()
-        self.together.share_weights(self.stage)
+        share_weights(self.stage)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -122,16 +130,16 @@ class StageRun:
         Raises:
             KeyboardInterrupt: Somebody asked to stop, and the checkpoint is written.
         """
-        if self.together.is_first:
+        if is_first_process():
             self._drop_later_figures()
         with StopRequest() as stop:
             is_stopped = self._train(stop)
             steps = self.stage.settings.steps
-            if self.together.is_first:
+            if is_first_process():
                 self.save_checkpoint()
                 if self.step == steps:
                     self.folder.write(self.stage.name, self.stage.result())
-            self.together.wait()
+            wait_for_all()
             if is_stopped:
                 logger.warning("stopped at step %d of %d of %s; --resume goes on", self.step, steps, self.stage.name)
                 raise KeyboardInterrupt
@@ -140,9 +148,9 @@ class StageRun:
         """Step by step, to the last one or until somebody asks one of the processes to stop: then it is true."""
         settings, saved_at = self.stage.settings, time.monotonic()
         window: list[Logs] = []
-        while not (is_stopped := self.together.any(stop.is_made)) and self.step < settings.steps:
+        while not (is_stopped := is_so_in_any(stop.is_made, self.accelerator.device)) and self.step < settings.steps:
             window.append(self.train_step())
-            if not self.together.is_first:
+            if not is_first_process():
                 continue
             if self.step % self.config.log_every == 0 or self.step == settings.steps:
                 self._write_figures({"train": _mean(window)})
@@ -163,16 +171,14 @@ class StageRun:
         """
         began = time.monotonic()
         settings = self.stage.settings
-        share = learning_rate_share(self.step, settings.steps, self.config.optimizer.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["highest_lr"] * share
-        rng = np.random.default_rng(seed_of(self.config.seed, self.clips, self.step, self.together.number))
+        self.optimizer.set_rate(learning_rate_share(self.step, settings.steps, self.config.optimizer.warmup_steps))
+        rng = np.random.default_rng(seed_of(self.config.seed, self.clips, self.step, process_number()))
         batch = self.stage.batch(rng)
         loss, logs = self.stage(on_device(batch, self.accelerator.device))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.accelerator.backward(loss)
-        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.together.average_gradients(trained)
+        trained = self.optimizer.parameters
+        average_gradients(trained)
         norm = self.accelerator.clip_grad_norm_(trained, self.config.optimizer.clip_norm)
         value = loss.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
@@ -231,7 +237,7 @@ class StageRun:
             write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _stop_at(self, batch: Any, loss: float) -> None:
-        path = self.path / ("bad_batch.pt" if self.together.is_first else f"bad_batch.{self.together.number}.pt")
+        path = self.path / ("bad_batch.pt" if is_first_process() else f"bad_batch.{process_number()}.pt")
         write_with(path, lambda target: torch.save(plain(batch), target))
         raise ConfigError(
             f"stage {self.stage.name}, step {self.step}: loss {loss} or its gradient is no number; batch in {path}; "
@@ -250,30 +256,6 @@ def make_accelerator(device: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("accelerate", "train") from error
     return Accelerator(cpu=device == "cpu")
-
-
-def make_optimizer(stage: Stage, settings: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over a stage's parameter groups, matrices decayed and vectors not."""
-    groups = []
-    for group in stage.parameter_groups():
-        for decayed in (True, False):
-            chosen = [p for p in group.parameters if (p.ndim >= 2) == decayed]
-            if chosen:
-                decay = settings.weight_decay if decayed else 0.0
-                groups.append({"params": chosen, "weight_decay": decay, "highest_lr": group.learning_rate})
-    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-
-
-def learning_rate_share(step: int, steps: int, warmup: int) -> float:
-    """Share of the highest learning rate at a step: linear rise, then cosine to zero.
-
-    >>> [round(learning_rate_share(step, 10, 2), 2) for step in (0, 1, 2, 6, 10)]
-    [0.5, 1.0, 1.0, 0.5, 0.0]
-    """
-    warmup = min(warmup, steps // 2)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def seed_of(seed: int, stage: str, step: int, process: int = 0) -> int:

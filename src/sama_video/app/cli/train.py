@@ -133,9 +133,9 @@ def _train_stages(
     from sama_video.train.config import load_recipe
     from sama_video.train.engine import train
     from sama_video.train.export import export_finished
+    from sama_video.train.processes import is_first_process
     from sama_video.train.run_folder import RunFolder
     from sama_video.train.stages import STAGES
-    from sama_video.train.tuning.distributed import is_first_process
 
     run, is_first = load_recipe(recipe, overrides), is_first_process()
     if dry_run:
@@ -187,7 +187,7 @@ def _train_on_records(
     recipe: "Recipe", folder: Path, data: Path, device: str, output: Output, *, resume: bool, dry_run: bool
 ) -> None:
     """A whole model on records, by the standard engine."""
-    from sama_video.train.tuning.distributed import is_first_process, num_processes
+    from sama_video.train.processes import is_first_process, num_processes
     from sama_video.train.tuning.own_data import prepare_own_data
     from sama_video.train.tuning.plan import make_plan
     from sama_video.train.tuning.trainer import tune

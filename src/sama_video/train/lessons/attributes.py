@@ -3,6 +3,7 @@
 The classes are those of the diagnostic world; the older world has the first of each.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from sama_video.data.synthetic.appearance import Look
 from sama_video.data.synthetic.levels import COLORS, SHAPES, SIZES, TEXTURES
 from sama_video.data.synthetic.shapes import ObjectSpec
+from sama_video.train.lessons.scenes import token_places
 
 ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
     "color": tuple(COLORS),
@@ -110,11 +112,15 @@ def gray_shapes_loss(
     return torch.stack(losses).mean()
 
 
-def place_loss(off: Float[Tensor, "frames tokens 2"], ids: Int[Tensor, "frames tokens cells 4"]) -> Float[Tensor, ""]:
+def place_loss(told: Float[Tensor, "frames tokens 2"], ids: Int[Tensor, "frames tokens cells 4"]) -> Float[Tensor, ""]:
     """Mean distance of tokens from where they say they are, half of it of those that show objects.
 
     What a token shows drowns where it is: by all tokens alike, those of objects would be the last to learn.
+
+    Args:
+        told: Row before column, in sides of the picture.
     """
+    off = told - token_places(math.isqrt(told.shape[1]), told.device)
     shows = (ids != UNSAID).flatten(2).any(-1)
     each = off.abs().mean(-1)
     return 0.5 * each.mean() + 0.5 * (each * shows).sum() / shows.sum().clamp(min=1)

@@ -1,7 +1,8 @@
 """Dialogues about the diagnostic world: its own questions of all families, and some in the plain world's words."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from sama_video.data.synthetic.draw import Draw
 from sama_video.data.synthetic.episode import Actor, Episode
 from sama_video.data.synthetic.language import Story as PlainStory
 from sama_video.data.synthetic.language import SyntheticTurn, sample_dialogue
-from sama_video.data.synthetic.levels import HELD_OUT
+from sama_video.data.synthetic.levels import COLORS, HELD_OUT
 from sama_video.data.synthetic.questions import FAMILIES, Question, Talk
 from sama_video.data.synthetic.questions.talk import WEIGHTS, talk
 from sama_video.data.synthetic.shapes import ObjectSpec
@@ -19,9 +20,10 @@ from sama_video.data.synthetic.story import Story, story_of
 from sama_video.dialogue.markup import REGION_TAG, ObjectTag, RegionTag, parse_answer, split_question
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.frame_choice import context_frames, dense_frames
-from sama_video.train.lessons.attributes import attribute_ids
+from sama_video.train.lessons.attributes import ATTRIBUTES, UNSAID, attribute_ids
 from sama_video.train.lessons.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
 from sama_video.train.lessons.plain_dialogues import is_named
+from sama_video.train.lessons.scenes import Shot, without_color
 from sama_video.train.lessons.worlds import LevelWorld
 
 REFERRING_KINDS: Final = {
@@ -50,7 +52,7 @@ TALKING_KINDS: Final = {
     "motion": 2.8,
     "temporal": 1.4,
     "not-there": 1.8,
-    "ambiguous": 1.0,
+    "ambiguous": 3.0,
     "counting": 0.9,
     "comparison": 0.6,
     "events": 1.4,
@@ -60,6 +62,9 @@ TALKING_KINDS: Final = {
 
 REGION_KINDS: Final = {"attribute": 4.0, "click": 0.7, "box": 0.7, "comparison": 0.8}
 """Families that can be answered from regions and context alone."""
+
+GRAY_KINDS: Final = {"attribute": 4.0, "motion": 1.5, "comparison": 0.6, "counting": 0.3}
+"""Families of which something can be said of a clip without colour."""
 
 TEXT_KINDS: Final = {"grounding": 3.0, "caption": 0.7, "dialogue": 0.5}
 """Families without any picture: only the prompts of the objects named in their answers are learnt from them."""
@@ -78,7 +83,10 @@ PLAIN_KINDS: Final = {
 PLAIN_REGION_KINDS: Final = {"attribute": 1.0, "what": 1.0, "segment_region": 0.4}
 PLAIN_TEXT_KINDS: Final = {"segment_text": 1.0}
 
-_UNSEEN: Final = tuple(f"{color} {shape}" for split in ("val", "test") for color, shape in sorted(HELD_OUT[split]))
+_PAIRS_UNSEEN: Final = tuple(pair for split in ("val", "test") for pair in sorted(HELD_OUT[split]))
+_NAME_UNSEEN: Final = re.compile(rf"\b({'|'.join(f'{color} {shape}' for color, shape in _PAIRS_UNSEEN)})\b")
+_COLOR: Final = tuple(ATTRIBUTES).index("color")
+_COLOR_WORD: Final = re.compile(rf"\b(colors?|{'|'.join(COLORS)})\b")
 _NOTHING: Final = (SyntheticTurn("not-there", "Is there a camera in the video?", (), "No, there is no camera.", ()),)
 """For the rare clip of which nothing else can be asked."""
 
@@ -92,9 +100,13 @@ class LevelTeller(Teller):
 
     Attributes:
         plain_share: Share of dialogues in the plain world's words, for other ways to ask the same.
+        gray_share: Share of dialogues about clips without colour, of which none is named then.
+        renamed_share: Share of objects of clips that nobody sees that take a name which no clip shows.
     """
 
     plain_share: float = 0.0
+    gray_share: float = 0.0
+    renamed_share: float = 0.0
     usual: ClassVar[Mapping[str, Kinds]] = {
         "refer": REFERRING_KINDS,
         "joint": TALKING_KINDS,
@@ -116,12 +128,19 @@ class LevelTeller(Teller):
     ) -> Told:
         """A dialogue about an episode."""
         story = story_of(scene)
-        turns = self._turns(rng, story, num_turns, kinds, PLAIN_REGION_KINDS if region_only else PLAIN_KINDS)
+        is_gray = self.gray_share > 0 and rng.random() < self.gray_share
+        if is_gray:
+            turns = tuple(turn for turn in _talked(rng, story, num_turns, GRAY_KINDS) if not _names_color(turn))
+        else:
+            turns = self._turns(rng, story, num_turns, kinds, PLAIN_REGION_KINDS if region_only else PLAIN_KINDS)
+        turns = turns or _NOTHING
         context = context_frames(config, scene.num_frames)
         pointed = {i for turn in turns for i in turn.region_objects}
         extra = _extra_frames(rng, story, context, pointed, late_share)
         frames = sorted({*context, *extra})
         shot = LevelWorld().shoot(scene, frames, config.segmenter_side)
+        if is_gray:
+            shot = _grayed(rng, shot)
         dense = tuple(frames.index(i) for i in dense_frames(config, context))
         can_point = story.clear[:, frames] & shot.masks.any(axis=(2, 3))
         specs = Showing(rng, shot, can_point, dense, [frames.index(i) for i in extra], region_only).specs(turns)
@@ -130,25 +149,37 @@ class LevelTeller(Teller):
 
     def tell_blind(self, rng: np.random.Generator, scene: Episode, num_turns: int, kinds: Kinds = TEXT_KINDS) -> Blind:
         """A dialogue about an episode that nobody sees."""
+        if self.renamed_share > 0:
+            scene = replace(scene, actors=_renamed(rng, scene.actors, self.renamed_share))
         story = story_of(scene)
-        said = self._turns(rng, story, num_turns, kinds, PLAIN_TEXT_KINDS)
+        said = self._turns(rng, story, num_turns, kinds, PLAIN_TEXT_KINDS, names_unseen=self.renamed_share > 0)
         turns = tuple(turn for turn in said if not turn.region_objects) or _NOTHING
         names = [actor.look.name for actor in scene.actors]
         known = tuple(_says_its_object(turn, names) for turn in turns)
         return Blind(_names(scene.actors), turns, known)
 
     def _turns(
-        self, rng: np.random.Generator, story: Story, num_turns: int, kinds: Kinds, plain_kinds: Kinds
+        self,
+        rng: np.random.Generator,
+        story: Story,
+        num_turns: int,
+        kinds: Kinds,
+        plain_kinds: Kinds,
+        names_unseen: bool = False,
     ) -> tuple[SyntheticTurn, ...]:
         if story.shown and rng.random() < self.plain_share and not any(actor.repaint for actor in story.actors):
             turns: Iterable[SyntheticTurn] = sample_dialogue(_plain(story), rng, num_turns, plain_kinds)
         else:
-            weights = {FAMILIES[name]: weight for name, weight in kinds.items()}
-            draw = Draw(int(rng.integers(2**62)))
-            said = talk(story, draw, weights, (max(1, num_turns - _FEWER), num_turns)) if story.shown else None
-            turns = () if said is None else [_turn_of(question, said, rng) for question in said.turns]
-        kept = tuple(turn for turn in turns if not _names_unseen_pair(turn.question))
-        return kept or _NOTHING
+            turns = _talked(rng, story, num_turns, kinds)
+        return tuple(turn for turn in turns if names_unseen or not _names_unseen_pair(turn.question))
+
+
+def _talked(rng: np.random.Generator, story: Story, num_turns: int, kinds: Kinds) -> list[SyntheticTurn]:
+    """Turns in the diagnostic world's own words; none about a clip in which nothing is shown."""
+    weights = {FAMILIES[name]: weight for name, weight in kinds.items()}
+    draw = Draw(int(rng.integers(2**62)))
+    said = talk(story, draw, weights, (max(1, num_turns - _FEWER), num_turns)) if story.shown else None
+    return [] if said is None else [_turn_of(question, said, rng) for question in said.turns]
 
 
 def _turn_of(question: Question, said: Talk, rng: np.random.Generator) -> SyntheticTurn:
@@ -208,4 +239,31 @@ def _says_its_object(turn: SyntheticTurn, names: list[str]) -> bool:
 
 def _names_unseen_pair(question: str) -> bool:
     """Whether a question is about a colour and shape that are held out, and would be learnt as never there."""
-    return any(name in question for name in _UNSEEN)
+    return _NAME_UNSEEN.search(question) is not None
+
+
+def _names_color(turn: SyntheticTurn) -> bool:
+    return _COLOR_WORD.search(f"{turn.question} {turn.answer}") is not None
+
+
+def _grayed(rng: np.random.Generator, shot: Shot) -> Shot:
+    """The same frames on one film that sees no colour; nothing in them has one."""
+    num_frames, height, width, _ = shot.frames.shape
+    film = without_color(rng, shot.frames.reshape(1, num_frames * height, width, 3))
+    looks = shot.looks.copy()
+    looks[..., _COLOR] = UNSAID
+    return replace(shot, frames=film.reshape(shot.frames.shape), looks=looks)
+
+
+def _renamed(rng: np.random.Generator, actors: Sequence[Actor], share: float) -> tuple[Actor, ...]:
+    """Objects of which some have a shape that no clip for training shows in their colour; names stay unique."""
+    renamed, taken = [], {actor.look.name for actor in actors}
+    for actor in actors:
+        shapes = [shape for color, shape in _PAIRS_UNSEEN if color == actor.look.color]
+        if shapes and actor.repaint is None and rng.random() < share:
+            look = replace(actor.look, shape=shapes[int(rng.integers(len(shapes)))])
+            if look.name not in taken:
+                taken.add(look.name)
+                actor = replace(actor, look=look)
+        renamed.append(actor)
+    return tuple(renamed)

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -94,7 +93,8 @@ class LanguageStage(ReadingStage):
         """Who makes the dialogues about the stage's world."""
         if isinstance(self.world, PlainWorld):
             return PlainTeller()
-        return LevelTeller(self.language_settings.plain_share)
+        settings = self.language_settings
+        return LevelTeller(settings.plain_share, settings.gray_share, settings.renamed_share)
 
     def start(self, results: Mapping[str, Weights]) -> None:
         """Take over what was learnt before; heads that a finished model came without learn to read it first."""
@@ -299,7 +299,7 @@ class LanguageStage(ReadingStage):
     def tell_held_out(self, rng: np.random.Generator, scene: Any) -> Told:
         """One dialogue of every kind of turn, shown as a conversation shows it."""
         settings = self.language_settings
-        teller = replace(self.teller, plain_share=0.0) if isinstance(self.teller, LevelTeller) else self.teller
+        teller = LevelTeller() if isinstance(self.teller, LevelTeller) else self.teller
         return teller.tell(
             rng, scene, self.config, settings.turns, kinds=teller.usual["all"], late_share=settings.late_frame_share
         )

@@ -5,7 +5,7 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sama_video.dialogue.markup import REGION_END
@@ -13,7 +13,6 @@ from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.processing_sama import SamaProcessor
 from sama_video.train.lessons.attributes import AttributeHead, attribute_loss, place_loss
 from sama_video.train.lessons.gazes import Gazes
-from sama_video.train.lessons.scenes import token_places
 from sama_video.train.stages.base import Stage
 from sama_video.train.stages.dialogue_batch import DialogueBatch
 
@@ -57,16 +56,9 @@ class ReadingStage(Stage):
             "dense": attribute_loss(self.cell_head(features), batch.cell_labels, 0.3),
             "looks": self.look_loss(inner, batch),
             "centre": self.centre_loss(inner, batch),
-            "place": self.place_loss(features, batch.cell_labels),
+            "place": place_loss(self.place_head(features.float()), batch.cell_labels),
             "moves": self.move_loss(layers, batch.gazes),
         }
-
-    def place_loss(
-        self, features: Float[Tensor, "frames tokens dim"], labels: Int[Tensor, "frames places cells 4"]
-    ) -> Float[Tensor, ""]:
-        """Distance of projected tokens from where they say they are, in sides of the picture."""
-        places = token_places(self.config.tokens_per_side, features.device)
-        return place_loss(self.place_head(features.float()) - places, labels)
 
     def centre_loss(self, inner: Float[Tensor, "rows tokens dim"], batch: DialogueBatch) -> Float[Tensor, ""]:
         """Distance between told and true places over the dense frames, in sides of the picture.

@@ -29,7 +29,6 @@ from sama_video.train.lessons.scenes import (
     coverage,
     filled_box,
     normalised,
-    token_places,
     without_color,
 )
 from sama_video.train.stages.base import Logs, Stage, low_precision
@@ -104,8 +103,7 @@ class SeeStage(Stage):
             dense = gray_shapes_loss(cells, gray_cells, batch.cell_labels, 0.3)
             whole = gray_shapes_loss(objects, gray_objects, batch.object_labels)
             places = torch.cat([places, gray_places])
-        off = places - token_places(self.tokens_per_side, places.device)
-        place = place_loss(off, batch.cell_labels.repeat(len(off) // len(batch.cell_labels), 1, 1, 1))
+        place = place_loss(places, batch.cell_labels.repeat(len(places) // len(batch.cell_labels), 1, 1, 1))
         loss = whole + self.see_settings.dense_weight * dense + self.see_settings.place_weight * place
         return loss, {"dense": dense.item(), "objects": whole.item(), "place": place.item()}
 

@@ -1,58 +1,14 @@
-"""Several processes: what their engine needs to be told, and how figures and weights come together."""
+"""A model that is spread over several processes: what their engine needs to be told, and its weights as a whole."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from sama_video.errors import ConfigError, MissingExtraError
 from sama_video.train.tuning.settings import EngineSettings
-
-
-def num_processes() -> int:
-    """Processes of the run, as `torchrun` says; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first_process() -> bool:
-    """Whether this one writes."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def wait_for_all() -> None:
-    """Until every process has come here."""
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def summed(value: Tensor) -> Tensor:
-    """A tensor added up over all processes."""
-    if not dist.is_initialized():
-        return value
-    total = value.clone()
-    dist.all_reduce(total)
-    return total
-
-
-def merged_counts(counts: Mapping[str, int]) -> Counter[str]:
-    """Counts added up over all processes."""
-    total: Counter[str] = Counter()
-    for part in gathered(dict(counts)):
-        total.update(part)
-    return total
-
-
-def gathered(value: Any) -> list[Any]:
-    """A small plain value of every process, in order of rank."""
-    if not dist.is_initialized():
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
 
 
 def engine_arguments(settings: EngineSettings, layers: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from sama_video.errors import ConfigError
+from sama_video.train import processes
 from sama_video.train.engine import plain, seed_of
 from sama_video.train.stopping import StopRequest, leave_stopping_to_parent
 from sama_video.train.tuning import distributed
@@ -120,7 +121,7 @@ class TuneTrainer(Trainer):
         own = [sum(batch.num_labels for batch in batches), sum(batch.num_prompts for batch in batches)]
         # With what is added up anyway goes whether any process was asked to stop, so that all stop at one step.
         own.append(int(self.stop_request.is_made))
-        totals = distributed.summed(torch.tensor(own, dtype=torch.float32, device=device))
+        totals = processes.summed(torch.tensor(own, dtype=torch.float32, device=device))
         self.is_stopping = bool(totals[2] > 0)
         return samples, totals[:2]
 
@@ -166,7 +167,7 @@ class TuneTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the figures of the steps since the last line, over all ranks."""
         if "loss" in logs:
-            sums = distributed.summed(self._window.sums)
+            sums = processes.summed(self._window.sums)
             waited = self._window.waited
             elapsed = max(time.perf_counter() - self._window.began, 1e-9)
             by_name = dict(zip(SUMS, sums.tolist(), strict=True))
@@ -176,8 +177,8 @@ class TuneTrainer(Trainer):
                 "tokens_per_second": by_name["tokens"] / elapsed,
                 "data_wait_share": waited / elapsed,
                 "seconds": time.perf_counter() - self._window.started,
-                "records_refused": float(sum(distributed.merged_counts(self.refused()).values())),
-                "turns_left_out": float(sum(distributed.merged_counts(self.left_out).values())),
+                "records_refused": float(sum(processes.merged_counts(self.refused()).values())),
+                "turns_left_out": float(sum(processes.merged_counts(self.left_out).values())),
             }
             self.figures = dict(logs)
             self._window.restart()
@@ -195,11 +196,11 @@ class TuneTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         position = self.state.global_step * self.records_per_step
-        drops = [state.get("drops", {}) for state in distributed.gathered(self.stream.state(position))]
-        left_out = dict(distributed.merged_counts(self.left_out))
+        drops = [state.get("drops", {}) for state in processes.gathered(self.stream.state(position))]
+        left_out = dict(processes.merged_counts(self.left_out))
         try:
             super()._save_checkpoint(model, trial)
-            distributed.wait_for_all()
+            processes.wait_for_all()
             if self.args.should_save:
                 stream = {**self.stream.state(position), "drops": added_drops(drops)}
                 state = {**self.identity, "stream": stream, "left_out": left_out}
@@ -211,7 +212,7 @@ class TuneTrainer(Trainer):
                 f"({str(error).splitlines()[0]}); it takes about {self.checkpoint_bytes / 2**20:.0f} MiB. Make room, "
                 "and go on with --resume from the one before."
             ) from error
-        distributed.wait_for_all()
+        processes.wait_for_all()
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The trained weights alone; the rest is the base's."""

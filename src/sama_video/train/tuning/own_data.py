@@ -25,8 +25,8 @@ from sama_video.data.formats import AnnotatedClip, Format, detect, own_frames, t
 from sama_video.data.records import DialogueRecord, write_records
 from sama_video.data.sources.layouts import SHARD_SUFFIXES, find_layouts
 from sama_video.errors import ConfigError, DataError
+from sama_video.train.processes import is_first_process
 from sama_video.train.run_folder import write_whole
-from sama_video.train.tuning.distributed import is_first_process
 from sama_video.train.tuning.folder import RECORDS
 from sama_video.train.tuning.settings import SourceSettings, TuneConfig
 

@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 
 from sama_video.errors import ConfigError, MissingExtraError
 from sama_video.model import SamaForConditionalGeneration
+from sama_video.train import processes
 from sama_video.train.engine import seed_of
 from sama_video.train.tuning import distributed
 from sama_video.train.tuning.base import Base, choose_trained, layer_classes, load_base, prepare
@@ -91,7 +92,7 @@ def tune(
     if arguments.should_save:
         needed = (folder.keep + 1) * num_bytes + model_bytes(base.model)
         folder.open(to_yaml(settings, version), resume=resume, num_bytes=needed)
-    distributed.wait_for_all()
+    processes.wait_for_all()
     last = folder.checkpoints()[-1] if folder.checkpoints() else None
     per_step = settings.global_batch(arguments.world_size)
     identity = {"fingerprint": base.fingerprint, "records_per_step": per_step}
@@ -133,7 +134,7 @@ def make_arguments(
         layers: Names of the classes that FSDP shards one by one.
         num_records: Of one pass.
     """
-    steps = settings.num_steps(num_records, distributed.num_processes())
+    steps = settings.num_steps(num_records, processes.num_processes())
     optimiser, engine = settings.optimiser, settings.engine
     on_card = device != "cpu" and torch.cuda.is_available()
     return TrainingArguments(
@@ -239,7 +240,7 @@ def write_model(trainer: TuneTrainer, base: Base, settings: TuneConfig, *, reloa
         base.model.save_pretrained(target)
         base.processor.save_pretrained(target)
         trainer.folder.publish_model()
-    distributed.wait_for_all()
+    processes.wait_for_all()
 
 
 def _trained(model: SamaForConditionalGeneration) -> list[tuple[str, torch.nn.Parameter]]:
