@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -223,7 +224,7 @@ def walk(path: Path, jobs: int, payloads: Mapping[str, list[Json]]) -> dict[str,
         catalogue: Catalogue = read_catalogue([Many(jobs)], ledger)
         state = RunState(ledger, catalogue, lambda stage, done, total: None)
         for stage in STAGES:
-            state.run(Stage(stage), lambda todo, stage=stage: perform(stage, todo))
+            state.run(Stage(stage), partial(perform, stage))
             if stage == "probe":  # choosing looks at all of them
                 Counter(len(payload["objects"]) for _, payload in state.payloads("probe"))
         assert len(state.alive) == jobs

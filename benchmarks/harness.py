@@ -13,11 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
 
 def arguments(doc: str | None, *, device: bool = True) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks take."""
@@ -69,8 +64,10 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def peak_rss_mib() -> float | None:
     """Most memory this process has ever held at once; None where the system does not tell."""
-    if resource is None:
+    if sys.platform == "win32":
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 

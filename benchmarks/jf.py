@@ -11,7 +11,7 @@ widens contours with OpenCV as the published code does, and without OpenCV by sh
 import argparse
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +77,8 @@ def make_sequence(size: tuple[int, int], frames: int, objects: int, seed: int) -
 
 
 def _bounced(place: np.ndarray, size: np.ndarray) -> np.ndarray:
-    return size - np.abs(place % (2 * size) - size)
+    bounced: np.ndarray = size - np.abs(place % (2 * size) - size)
+    return bounced
 
 
 def _draw_blob(
@@ -140,7 +141,7 @@ def _contours_met(true: np.ndarray, predicted: np.ndarray, dilate: Callable[[np.
 def _contour(mask: np.ndarray) -> np.ndarray:
     right, below, across = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
     right[:, :-1], below[:-1], across[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
-    contour = (mask ^ right) | (mask ^ below) | (mask ^ across)
+    contour: np.ndarray = (mask ^ right) | (mask ^ below) | (mask ^ across)
     contour[-1] = mask[-1] ^ right[-1]
     contour[:, -1] = mask[:, -1] ^ below[:, -1]
     contour[-1, -1] = False
@@ -209,8 +210,12 @@ def compare(sequence: Sequence, repeats: int) -> dict[str, Any]:
     return {"rows": rows, "agreement": agreement(scores), "mean_j_and_f": scores["ours"].mean(axis=(1, 2)).tolist()}
 
 
+def _mapped(pool: ProcessPoolExecutor, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    return list(pool.map(work, items))
+
+
 def take_turns(
-    ways: dict[str, Callable[[], np.ndarray]], repeats: int
+    ways: Mapping[str, Callable[[], np.ndarray]], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
     """Seconds of each way in each round after a first one that warms up, and what the ways give."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -259,7 +264,7 @@ def in_processes(sequence: Sequence, args: argparse.Namespace) -> list[dict[str,
     for workers in sorted({1, args.workers}):
         with ProcessPoolExecutor(workers) as pool:
             list(pool.map(work, [tracks] * workers))  # processes start and import before the clock does
-            runs = [timed(lambda pool=pool: list(pool.map(work, [tracks] * number))) for _ in range(args.repeats)]
+            runs = [timed(partial(_mapped, pool, work, [tracks] * number)) for _ in range(args.repeats)]
         assert all(np.array_equal(found, expected) for _, found in runs)
         rows.append({"workers": workers, "sequences": number, "seconds": spread([taken for taken, _ in runs])})
     for row in rows:

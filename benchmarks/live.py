@@ -30,7 +30,7 @@ def scripted_live(loaded: LoadedModel, script: Script, window_seconds: float) ->
 
     def session() -> Any:
         made = make()
-        made.decoder = script.decoder(made.decoder)  # type: ignore[method-assign]
+        made.decoder = script.decoder(made.decoder)  # type: ignore[assignment, method-assign]
         return made
 
     live._session = session  # type: ignore[method-assign]

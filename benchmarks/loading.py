@@ -180,7 +180,8 @@ def through_loader(folder: Path, count: int, workers: int) -> Callable[[], None]
     from torch.utils.data import DataLoader
 
     parts = [MixturePart(child.name, open_store(child)) for child in sorted(folder.iterdir()) if child.is_dir()]
-    loader = DataLoader(Frames(Mixture(parts), count), batch_size=2, num_workers=workers)
+    frames: Any = Frames(Mixture(parts), count)
+    loader: DataLoader[int] = DataLoader(frames, batch_size=2, num_workers=workers)
 
     def read() -> None:
         assert sum(len(batch) for batch in loader) == count
@@ -191,7 +192,7 @@ def through_loader(folder: Path, count: int, workers: int) -> Callable[[], None]
 def step_of(step: str, path: Path, count: int) -> Callable[[], float | None]:
     """What a row times; gives memory where that of this process is not what is meant."""
     if step in ("index", "open"):
-        return lambda: JsonlStore([path], index_above=0) and None
+        return _for_time_alone(lambda: JsonlStore([path], index_above=0))
     if step == "workers":
         return lambda: in_workers(path, count)
     if step.startswith("loader"):
@@ -199,10 +200,17 @@ def step_of(step: str, path: Path, count: int) -> Callable[[], float | None]:
     if step.startswith(("decode", "example")):
         mixture = Mixture([MixturePart("clips", open_store(path))])
         make = decode if step.startswith("decode") else example_maker()
-        return lambda: [mixture.draw_with(position, make) for position in range(count)] and None
+        return _for_time_alone(lambda: [mixture.draw_with(position, make) for position in range(count)])
     mixture = mixture_of(path) if path.suffix == ".jsonl" else Mixture([MixturePart("shards", open_store(path))])
     read = mixture.choice if step == "choices" else mixture.record
-    return lambda: [read(position) is None for position in range(count)] and None
+    return _for_time_alone(lambda: [read(position) is None for position in range(count)])
+
+
+def _for_time_alone(work: Callable[[], Any]) -> Callable[[], None]:
+    def run() -> None:
+        work()
+
+    return run
 
 
 def one_step(step: str, path: Path, count: int) -> dict[str, Any]:

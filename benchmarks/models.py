@@ -181,5 +181,5 @@ def follow_script(loaded: LoadedModel, script: Script) -> None:
 def scripted_chat(loaded: LoadedModel, clip: Clip, script: Script, **options: Any) -> ChatSession:
     """A session whose answers are the script's."""
     session = loaded.chat(clip, **options)
-    session.decoder = script.decoder(session.decoder)  # type: ignore[method-assign]
+    session.decoder = script.decoder(session.decoder)  # type: ignore[assignment, method-assign]
     return session

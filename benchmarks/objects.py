@@ -74,11 +74,16 @@ def clicks(side: int, count: int) -> list[tuple[float, float]]:
     return [((i + 0.5) * side / count, side / 2) for i in range(count)]
 
 
+def track_in_sessions(model: Any, clip: Clip, points: list[tuple[float, float]]) -> None:
+    for point in points:
+        track_in_session(model, clip, [point])
+
+
 def measure(model: Any, clip: Clip, count: int, rounds: int) -> dict[str, float]:
     points = clicks(model.image_size, count)
     ways: dict[str, Callable[[], None]] = {
         "together_ms": lambda: track_together(model, clip, points),
-        "sessions_ms": lambda: [track_in_session(model, clip, [point]) for point in points] and None,
+        "sessions_ms": lambda: track_in_sessions(model, clip, points),
         "one_session_ms": lambda: track_in_session(model, clip, points),
     }
     best = dict.fromkeys(ways, float("inf"))

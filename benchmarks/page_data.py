@@ -1,5 +1,7 @@
 """The page's sections about reading: videos, masks, records."""
 
+from collections.abc import Callable
+
 from page_parts import Result, Section, ms, table
 
 
@@ -70,7 +72,7 @@ sequences over processes. Aims: 10 times the formula, 5 times the package.""",
 
 def mask_index(result: Result) -> list[str]:
     """Each step's time and memory."""
-    rates = {
+    rates: dict[str, Callable[[float], str]] = {
         "bytes_per_second": lambda rate: f"{rate / 1e6:,.0f} MB/s",
         "tracks_per_second": lambda rate: f"{rate:,.0f} tracks/s",
     }

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def two_turns(args: argparse.Namespace, preset: str) -> dict[str, Any]:
         follow_script(loaded, script)
         with contextlib.closing(scripted_chat(loaded, clip, script)) as session:
             for at, (_, question) in enumerate(turns):
-                taken, answer = timed(lambda asked=question, chat=session: chat.ask(asked), settler(args.device))
+                taken, answer = timed(partial(session.ask, question), settler(args.device))
                 if repeat >= args.warmups:
                     seconds[at].append(taken)
                     first_tokens[at].append(answer.timing.first_token_seconds)
@@ -119,7 +120,9 @@ def compiled(segmenter: Segmenter) -> Segmenter:
     for part in ("encode", "encode_memory", "decode"):
         setattr(segmenter, part, torch.compile(getattr(segmenter, part), dynamic=False))
     # The memory grows over the first frames; one program serves all its sizes.
-    segmenter.condition_on_memory = torch.compile(segmenter.condition_on_memory, dynamic=True)
+    segmenter.condition_on_memory = torch.compile(  # type: ignore[method-assign]
+        segmenter.condition_on_memory, dynamic=True
+    )
     return segmenter
 
 

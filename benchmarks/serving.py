@@ -232,8 +232,8 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.words_only:
         args.sides = [side for side in args.sides if side != "plain"]
-    usual = {"clients": ([1, 8, 32], [1, 2]), "conversations": (8, 2), "frames": (48, 8)}
-    usual |= {"conversations_kept": (1000, 20), "minutes": (30.0, 0.2)}  # type: ignore[dict-item]
+    usual: dict[str, tuple[Any, Any]] = {"clients": ([1, 8, 32], [1, 2]), "conversations": (8, 2), "frames": (48, 8)}
+    usual |= {"conversations_kept": (1000, 20), "minutes": (30.0, 0.2)}
     for name, (whole, quick) in usual.items():
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else whole)

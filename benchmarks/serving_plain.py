@@ -39,7 +39,8 @@ class Plain:
     """Model and processor, and the lock around them."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.model = sama.SamaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+        model: Any = sama.SamaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self.model = model.to(device).eval()
         self.processor = sama.SamaProcessor.from_pretrained(folder)
         self.segmenter = Segmenter(self.model.model.segmenter)
         self.lock = threading.Lock()

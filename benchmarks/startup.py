@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             save_random_nano(Path(folder))
         ways = commands(None if bundled else Path(folder))
         seconds = alternate(
-            {name: lambda it=it: start(it) for name, it in ways.items()},
+            {name: partial(start, it) for name, it in ways.items()},
             repeats=args.repeats,
             warmups=int(not args.quick),
         )

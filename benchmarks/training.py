@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +192,11 @@ def time_parts(
     settle = settler(args.device) or (lambda: None)
     for update in range(settings.steps):
         positions = range(update * args.batch, (update + 1) * args.batch)
-        took, batch = clocked(lambda p=positions: read(stream, maker, p), settle)
+        took, batch = clocked(partial(read, stream, maker, positions), settle)
         batch = batch.to(args.device)
         settle()
-        forward, loss = clocked(lambda b=batch: loss_of(model, b, args.device), settle)
-        backward, _ = clocked(lambda value=loss: value.backward(), settle)
+        forward, loss = clocked(partial(loss_of, model, batch, args.device), settle)
+        backward, _ = clocked(loss.backward, settle)
         optimise, _ = clocked(lambda: (optimiser.step(), optimiser.zero_grad(set_to_none=True)), settle)
         if update >= 2:
             for values, seconds in zip(vars(parts).values(), (took, forward, backward, optimise), strict=True):
@@ -220,7 +221,8 @@ def read(stream: SourceMixture, maker: ExampleMaker, positions: range) -> TuneBa
 def loss_of(model: TuningModel, batch: TuneBatch, device: str) -> torch.Tensor:
     """The forward pass in the precision of the run."""
     counts = torch.tensor([batch.num_labels, batch.num_prompts], dtype=torch.float32, device=device)
-    return model(batch, counts[0], counts[1])["loss"]
+    loss: torch.Tensor = model(batch, counts[0], counts[1])["loss"]
+    return loss
 
 
 def clocked(work: Callable[[], Any], settle: Callable[[], None]) -> tuple[float, Any]:

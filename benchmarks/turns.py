@@ -12,6 +12,7 @@ SAM 2, the whole conversation prefilled, and for each `[SEG]` the frames encoded
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -205,9 +206,9 @@ def one_round(
     agreement = []
     for number, (turn, our_cost, their_cost) in enumerate(zip(turns, costs["reuse"], costs["no_reuse"], strict=True)):
         script.answer = turn.answer
-        seconds, masklets = timed(lambda turn=turn, cost=our_cost: ours.ask(turn, cost), settle)
+        seconds, masklets = timed(partial(ours.ask, turn, our_cost), settle)
         our_cost.seconds.append(seconds)
-        seconds, others = timed(lambda turn=turn, cost=their_cost, at=number: theirs.ask(turn, cost, at), settle)
+        seconds, others = timed(partial(theirs.ask, turn, their_cost, number), settle)
         their_cost.seconds.append(seconds)
         agreement += [overlap(masklets[name], others[name]) for name in others]
     ours.session.close()
