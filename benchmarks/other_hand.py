@@ -40,6 +40,13 @@ COLORS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "diamond", "heart")
 DIRECTIONS = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1)}
+DIRECTION_QUESTIONS = {
+    "direction": "Which way does <region> move: left, right, up, down, or does it stay still? Name all directions, "
+    "in order.",
+    "direction, other words": "Which way does <region> move: left, right, up, down, up-left, up-right, down-left or "
+    "down-right?",
+}
+"""As its own world asks, and as nobody asked it before."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +216,8 @@ def words_about(session: Any, thing: Thing, region: Region) -> Iterator[tuple[st
         ("shape", "What shape is <region>?", thing.shape, SHAPES),
     ]
     if thing.direction is not None:
-        directions = "left, right, up, down, up-left, up-right, down-left or down-right"
-        asked.append(("direction", f"Which way does <region> move: {directions}?", thing.direction, tuple(DIRECTIONS)))
+        for name, question in DIRECTION_QUESTIONS.items():
+            asked.append((name, question, thing.direction, tuple(DIRECTIONS)))
     for name, question, right, group in asked:
         text = session.another().ask(question, [region], ground=False).text
         yield name, says(text, right, group)

@@ -85,10 +85,10 @@ def test_batch_goes_on_after_a_stop_and_names_what_is_broken(run: Run, clip: Pat
     videos, out = tmp_path / "videos", tmp_path / "answers.jsonl"
     videos.mkdir()
     (videos / "a.mp4").write_bytes(clip.read_bytes())
-    assert run("batch_folder.py", videos, "Segment the purple ring.", out).startswith("a.mp4 -> ")
+    assert run("batch_folder.py", videos, "Segment the red star.", out).startswith("a.mp4 -> ")
     (videos / "b.mp4").write_bytes(clip.read_bytes())
     (videos / "c.mp4").write_bytes(clip.read_bytes()[:2000])
-    told = run("batch_folder.py", videos, "Segment the purple ring.", out).splitlines()
+    told = run("batch_folder.py", videos, "Segment the red star.", out).splitlines()
     assert [line.partition(" ")[0] for line in told] == ["b.mp4", "c.mp4"]
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [line["video"] for line in lines] == ["a.mp4", "b.mp4", "c.mp4"]
