@@ -132,7 +132,8 @@ class LevelTeller(Teller):
         if is_gray:
             turns = tuple(turn for turn in _talked(rng, story, num_turns, GRAY_KINDS) if not _names_color(turn))
         else:
-            turns = self._turns(rng, story, num_turns, kinds, PLAIN_REGION_KINDS if region_only else PLAIN_KINDS)
+            said = self._turns(rng, story, num_turns, kinds, PLAIN_REGION_KINDS if region_only else PLAIN_KINDS)
+            turns = tuple(turn for turn in said if not _names_unseen_pair(turn.question))
         turns = turns or _NOTHING
         context = context_frames(config, scene.num_frames)
         pointed = {i for turn in turns for i in turn.region_objects}
@@ -152,26 +153,18 @@ class LevelTeller(Teller):
         if self.renamed_share > 0:
             scene = replace(scene, actors=_renamed(rng, scene.actors, self.renamed_share))
         story = story_of(scene)
-        said = self._turns(rng, story, num_turns, kinds, PLAIN_TEXT_KINDS, names_unseen=self.renamed_share > 0)
+        said = self._turns(rng, story, num_turns, kinds, PLAIN_TEXT_KINDS)
         turns = tuple(turn for turn in said if not turn.region_objects) or _NOTHING
         names = [actor.look.name for actor in scene.actors]
         known = tuple(_says_its_object(turn, names) for turn in turns)
         return Blind(_names(scene.actors), turns, known)
 
     def _turns(
-        self,
-        rng: np.random.Generator,
-        story: Story,
-        num_turns: int,
-        kinds: Kinds,
-        plain_kinds: Kinds,
-        names_unseen: bool = False,
-    ) -> tuple[SyntheticTurn, ...]:
+        self, rng: np.random.Generator, story: Story, num_turns: int, kinds: Kinds, plain_kinds: Kinds
+    ) -> Iterable[SyntheticTurn]:
         if story.shown and rng.random() < self.plain_share and not any(actor.repaint for actor in story.actors):
-            turns: Iterable[SyntheticTurn] = sample_dialogue(_plain(story), rng, num_turns, plain_kinds)
-        else:
-            turns = _talked(rng, story, num_turns, kinds)
-        return tuple(turn for turn in turns if names_unseen or not _names_unseen_pair(turn.question))
+            return sample_dialogue(_plain(story), rng, num_turns, plain_kinds)
+        return _talked(rng, story, num_turns, kinds)
 
 
 def _talked(rng: np.random.Generator, story: Story, num_turns: int, kinds: Kinds) -> list[SyntheticTurn]:
