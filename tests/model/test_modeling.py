@@ -1,6 +1,8 @@
 """The model as a `transformers` model: saving, Auto classes, generation, precision, training switches, adapters."""
 
 import importlib.util
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from sama_video.model import SamaConfig, SamaForConditionalGeneration, SamaProce
 from sama_video.model.decoding import Decoder, Sampling
 from sama_video.model.presets import preset_config, preset_names
 from sama_video.model.processing_sama import PlacedRegion, TurnSpec
+from sama_video.model.weight_files import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,20 @@ def test_weights_and_settings_survive_saving(model: SamaForConditionalGeneration
     text = "Segment the red star."
     assert processor.tokenizer.encode(text) == build_processor().tokenizer.encode(text)
     assert processor.qformer_tokenizer.encode(text) == build_processor().qformer_tokenizer.encode(text)
+
+
+def test_saved_weights_are_read_by_whoever_may_read_new_files(
+    model: SamaForConditionalGeneration, tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        model.save_pretrained(tmp_path)
+        save_weights({"w": torch.zeros(2)}, tmp_path / "one.safetensors")
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert {"model.safetensors", "one.safetensors", "config.json"} <= set(modes)
+    assert set(modes.values()) == {0o640}
 
 
 def test_auto_classes_find_ours(saved: Path) -> None:

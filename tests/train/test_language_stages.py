@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from sama_video.chat.frames import FrameChooser
 from sama_video.chat.loading import load
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
-from sama_video.data.synthetic.levels import COLORS, HELD_OUT, SEEDS
+from sama_video.data.synthetic.levels import COLORS, HELD_OUT, SEEDS, SHAPES
 from sama_video.data.synthetic.wording import split_words
-from sama_video.dialogue.markup import IMAGE_CONTEXT, SEG
+from sama_video.dialogue.markup import IMAGE_CONTEXT, REGION_TAG, SEG
 from sama_video.errors import CheckpointError
 from sama_video.model.grounding import GroundingHead
 from sama_video.train.config import load_recipe, to_yaml
@@ -23,6 +23,7 @@ from sama_video.train.export import command, export
 from sama_video.train.lessons.dialogues import encode_told, pointed_mask, turns_of
 from sama_video.train.lessons.level_dialogues import REGION_KINDS, TALKING_KINDS, LevelTeller
 from sama_video.train.lessons.plain_dialogues import PlainTeller
+from sama_video.train.lessons.rewording import OTHERWISE
 from sama_video.train.lessons.vocabulary import VOCABULARY, nano_tokenizers
 from sama_video.train.lessons.worlds import LevelWorld, PlainWorld
 from sama_video.train.run_folder import RunFolder
@@ -195,6 +196,38 @@ def test_names_that_no_clip_shows_are_heard_where_nobody_sees(config):
             assert len({tuple(row) for row in blind.names.tolist()}) == len(blind.names)
     assert heard[0.0] == set()
     assert len(heard[0.5]) > 5
+
+
+def test_questions_come_in_other_words_and_are_answered_the_same(config):
+    usual, other, heard = [], [], set()
+    for seed in range(8):
+        both = []
+        for share in (0.0, 1.0):
+            rng = np.random.default_rng(seed)
+            teller = LevelTeller(reworded_share=share)
+            both.append(teller.tell(rng, LevelWorld().draw(rng), config, 16, kinds=TALKING_KINDS).turns)
+        usual += both[0]
+        other += both[1]
+    assert [turn.answer for turn in usual] == [turn.answer for turn in other]
+    assert [turn.region_objects for turn in usual] == [turn.region_objects for turn in other]
+    for before, after in zip(usual, other, strict=True):
+        assert after.question.count(REGION_TAG) == before.question.count(REGION_TAG)
+        kept, given = set(split_words(after.question)), set(split_words(before.question))
+        assert kept & {*COLORS, *SHAPES} == given & {*COLORS, *SHAPES}
+        assert REGION_TAG in given or ("it" in kept) == ("it" in given)
+        heard |= {after.question} - {before.question}
+    assert len(heard) > 50
+    assert {"What is <region> doing?", "Where is <region> going?"} & heard
+
+
+def test_every_other_wording_stands_for_a_question_that_is_asked():
+    said = {turn.text for seed in range(100) for turn in DiagnosticWorld(2).talk(SEEDS["train"].start + seed).turns}
+    asked = {re.sub("<obj[0-9]>", REGION_TAG, text) for text in said}
+    for pattern, others in OTHERWISE.items():
+        found = [match for text in asked if (match := re.fullmatch(pattern, text))]
+        assert found, pattern
+        assert not [other for other in others for match in found if "\\" in match.expand(other)]
+        assert len(set(others)) == len(others) > 1
 
 
 def test_the_plain_worlds_dialogues_are_laid_out_alike(config, processor):

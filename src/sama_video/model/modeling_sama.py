@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from sama_video.model.aggregator import SpatioTemporalAggregator, fill_slots, in
 from sama_video.model.configuration_sama import SamaConfig
 from sama_video.model.grounding import GroundingHead, RegionEncoder, pool_regions
 from sama_video.model.inputs import RegionInputs, TurnInputs, VideoInputs, pad_questions
+from sama_video.model.weight_files import give_usual_access
 
 
 @dataclass
@@ -54,6 +57,12 @@ class SamaPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_aggregator(module, self.config.initializer_range)
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **settings: Any) -> None:
+        """As for any `transformers` model; the weights may be read by whoever may read new files here."""
+        super().save_pretrained(save_directory, *args, **settings)
+        for file in Path(save_directory).glob("*.safetensors"):
+            give_usual_access(file)
 
 
 class SamaModel(SamaPreTrainedModel):

@@ -167,6 +167,19 @@ def plan_shards(specs: Mapping[str, TensorSpec], max_shard_bytes: int) -> list[l
     return shards
 
 
+def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Store tensors in one file, with the access that new files get here."""
+    save_file(dict(weights), file, metadata={"format": "pt"})
+    give_usual_access(file)
+
+
+def give_usual_access(file: Path) -> None:
+    """Let those read a file whom the process's umask lets read new ones; safetensors lets its owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask)
+
+
 def write_weights(
     folder: Path, specs: Mapping[str, TensorSpec], tensors: Iterable[tuple[str, Tensor]], max_shard_bytes: int
 ) -> None:
@@ -179,7 +192,7 @@ def write_weights(
     for file, keys in zip(names, shards, strict=True):
         # Copies: a tensor that still lies in the source's mapped pages would keep them.
         held = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _take(arriving, keys)}
-        save_file(held, folder / file, metadata={"format": "pt"})
+        save_weights(held, folder / file)
         del held
     if len(shards) > 1:
         weight_map = {key: file for file, keys in zip(names, shards, strict=True) for key in keys}

@@ -143,6 +143,8 @@ class LanguageConfig(StageConfig):
             learnt of shapes there is bound to no colour.
         renamed_share: Share of objects of pixel-free dialogues that take a colour and shape which no clip shows
             together; so the words at least are no strangers to each other.
+        reworded_share: Share of questions about clips of the diagnostic world that are put in other words than its
+            benchmark's, so that it is not one wording that is learnt.
         mask_share: Share of steps with pictures in which masks are made at all; they cost as much as the words.
         centre_weight: Weight of telling places: of each frame token; of an object over time, from the states of its
             region and of its `[SEG]`; and the way it has come, from its own tokens.
@@ -159,6 +161,7 @@ class LanguageConfig(StageConfig):
     plain_share: float = 0.2
     gray_share: float = 0.0
     renamed_share: float = 0.0
+    reworded_share: float = 0.0
     mask_share: float = 1.0
     mask_weight: float = 0.5
     distillation_weight: float = 1.0

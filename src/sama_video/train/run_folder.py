@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sama_video.errors import CheckpointError, ConfigError
+from sama_video.model.weight_files import save_weights
 from sama_video.train.config import TrainConfig, first_difference, stage_yaml, to_yaml
 
 
@@ -75,7 +76,7 @@ class RunFolder:
         self.stage(name).mkdir(parents=True, exist_ok=True)
         for other, content in (beside or {}).items():
             write_whole(self.stage(name) / other, content)
-        write_with(self.stage(name) / "final.safetensors", lambda path: save_file(weights, path))
+        write_with(self.stage(name) / "final.safetensors", lambda path: save_weights(weights, path))
 
     def _check_stage(self, run: TrainConfig, name: str, resume: bool) -> None:
         begun = self.stage(name) / "recipe.yaml"

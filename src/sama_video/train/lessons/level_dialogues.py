@@ -23,6 +23,7 @@ from sama_video.model.frame_choice import context_frames, dense_frames
 from sama_video.train.lessons.attributes import ATTRIBUTES, UNSAID, attribute_ids
 from sama_video.train.lessons.dialogues import Blind, Kinds, Showing, Teller, Told, names_only
 from sama_video.train.lessons.plain_dialogues import is_named
+from sama_video.train.lessons.rewording import reworded
 from sama_video.train.lessons.scenes import Shot, without_color
 from sama_video.train.lessons.worlds import LevelWorld
 
@@ -47,12 +48,12 @@ TALKING_KINDS: Final = {
     "attribute": 1.0,
     "click": 0.5,
     "box": 0.5,
-    "grounding": 2.8,
+    "grounding": 3.0,
     "dialogue": 1.6,
-    "motion": 2.8,
+    "motion": 3.2,
     "temporal": 1.4,
-    "not-there": 1.8,
-    "ambiguous": 3.0,
+    "not-there": 2.0,
+    "ambiguous": 1.2,
     "counting": 0.9,
     "comparison": 0.6,
     "events": 1.4,
@@ -102,11 +103,13 @@ class LevelTeller(Teller):
         plain_share: Share of dialogues in the plain world's words, for other ways to ask the same.
         gray_share: Share of dialogues about clips without colour, of which none is named then.
         renamed_share: Share of objects of clips that nobody sees that take a name which no clip shows.
+        reworded_share: Share of questions about pictures that are put in other words than the benchmark's.
     """
 
     plain_share: float = 0.0
     gray_share: float = 0.0
     renamed_share: float = 0.0
+    reworded_share: float = 0.0
     usual: ClassVar[Mapping[str, Kinds]] = {
         "refer": REFERRING_KINDS,
         "joint": TALKING_KINDS,
@@ -134,7 +137,7 @@ class LevelTeller(Teller):
         else:
             said = self._turns(rng, story, num_turns, kinds, PLAIN_REGION_KINDS if region_only else PLAIN_KINDS)
             turns = tuple(turn for turn in said if not _names_unseen_pair(turn.question))
-        turns = turns or _NOTHING
+        turns = tuple(reworded(rng, turn, self.reworded_share) for turn in turns) or _NOTHING
         context = context_frames(config, scene.num_frames)
         pointed = {i for turn in turns for i in turn.region_objects}
         extra = _extra_frames(rng, story, context, pointed, late_share)

@@ -94,7 +94,7 @@ class LanguageStage(ReadingStage):
         if isinstance(self.world, PlainWorld):
             return PlainTeller()
         settings = self.language_settings
-        return LevelTeller(settings.plain_share, settings.gray_share, settings.renamed_share)
+        return LevelTeller(settings.plain_share, settings.gray_share, settings.renamed_share, settings.reworded_share)
 
     def start(self, results: Mapping[str, Weights]) -> None:
         """Take over what was learnt before; heads that a finished model came without learn to read it first."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from sama_video.errors import ConfigError
+from sama_video.model.weight_files import save_weights
 from sama_video.train import processes
 from sama_video.train.engine import plain, seed_of
 from sama_video.train.stopping import StopRequest, leave_stopping_to_parent
@@ -220,7 +220,7 @@ class TuneTrainer(Trainer):
         if self.args.should_save:
             target = Path(output_dir or self.folder.staging)
             target.mkdir(parents=True, exist_ok=True)
-            save_file(weights, target / WEIGHTS_FILE)
+            save_weights(weights, target / WEIGHTS_FILE)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_fsdp_enabled:

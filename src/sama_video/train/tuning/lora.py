@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sama_video.errors import CheckpointError, ConfigError, MissingExtraError
 from sama_video.model import SamaForConditionalGeneration
+from sama_video.model.weight_files import save_weights
 from sama_video.train.tuning.settings import LoraSettings
 
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
@@ -93,13 +94,11 @@ def save_adapters(model: SamaForConditionalGeneration, settings: LoraSettings, f
     Args:
         base: Names the model that they belong to.
     """
-    from safetensors.torch import save_file
-
     config = peft_config(settings)
     config.base_model_name_or_path = base
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
-    save_file(adapter_state(model), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    save_weights(adapter_state(model), folder / ADAPTER_WEIGHTS)
 
 
 def adapter_state(model: SamaForConditionalGeneration) -> dict[str, Tensor]:
