@@ -34,11 +34,12 @@ import numpy as np
 from harness import arguments, finish, peak_rss_mib, print_table
 from PIL import Image
 
-from sama_video.data.mixture import Choice, Mixture, MixturePart
+from sama_video.data.mixture import Choice, Mixture
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.records import TASKS, DialogueRecord, FileClip, RecordTurn, write_records
 from sama_video.data.stores.jsonl import JsonlStore
+from sama_video.data.stores.opening import open_store
 from sama_video.data.stores.parquet import write_parquet
-from sama_video.data.stores.store import open_store
 from sama_video.regions.masklet import Masklet
 from sama_video.video import sparse_indices, write_video
 

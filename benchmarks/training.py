@@ -26,7 +26,7 @@ from models import random_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from sama_video.data.findings import Findings
-from sama_video.data.mixture import MixturePart
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.records import DialogueRecord, Task, record_from_synthetic
 from sama_video.data.stores.store import RecordStore
 from sama_video.data.synthetic.language import sample_dialogue

@@ -10,7 +10,7 @@ from sama_video.annotate.publish.clip_copies import ClipFolder
 from sama_video.annotate.publish.shards import write_shards
 from sama_video.data.record_clips import FileClip
 from sama_video.data.records import read_records
-from sama_video.data.stores.store import open_store
+from sama_video.data.stores.opening import open_store
 from sama_video.data.stores.tar import TarClip
 from sama_video.errors import DataError
 

@@ -23,7 +23,7 @@ from sama_video.data.checking import CheckReport, check_folder
 from sama_video.data.describing import OWN_TERMS, describe
 from sama_video.data.findings import Findings
 from sama_video.data.records import read_records
-from sama_video.data.stores.store import open_store
+from sama_video.data.stores.opening import open_store
 from sama_video.errors import ConfigError
 from sama_video.remote.language_model import LanguageModel
 from sama_video.remote.messages import Reply

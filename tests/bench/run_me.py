@@ -7,7 +7,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 
 from fake_bench import FakeSource, FakeTask
 
-from sama_video.bench.runner import Job, run_job
+from sama_video.bench.predicting import Job
+from sama_video.bench.runner import run_job
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder
 from sama_video.bench.task import TaskOptions

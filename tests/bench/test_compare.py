@@ -9,7 +9,7 @@ from fake_bench import FakeModel, FakeTask, OpenedSource
 
 from sama_video.bench.compare import Comparison, compare
 from sama_video.bench.models import Outcome
-from sama_video.bench.runner import Job, run_shard
+from sama_video.bench.predicting import Job, run_shard
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder

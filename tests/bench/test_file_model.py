@@ -9,7 +9,7 @@ from fake_bench import FakeSource, FakeTask, box_track
 
 from sama_video.bench.models import ModelChoice
 from sama_video.bench.models.file import RecordSource
-from sama_video.bench.runner import Job, run_shard
+from sama_video.bench.predicting import Job, run_shard
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder
 from sama_video.bench.task import Prediction, TaskOptions

@@ -11,7 +11,8 @@ import fake_bench
 import pytest
 from fake_bench import FakeSource, FakeTask
 
-from sama_video.bench.runner import Job, run_job, run_shard
+from sama_video.bench.predicting import Job, run_shard
+from sama_video.bench.runner import run_job
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder

@@ -20,6 +20,7 @@ from shared_folders import REPOSITORY, need_folder
 from sama_video.app.cli.main import main
 from sama_video.bench.figures import read_figures
 from sama_video.bench.models import Outcome
+from sama_video.bench.predicting import Job, run_shard
 from sama_video.bench.published import HEADING
 from sama_video.bench.report import WIDE
 from sama_video.bench.report_charts import CurvePoint, curve, interval_bar
@@ -27,7 +28,6 @@ from sama_video.bench.report_files import clips_of, read_report, write_report
 from sama_video.bench.report_markdown import table
 from sama_video.bench.report_pictures import frames_to_show, illustrate, pair_colours
 from sama_video.bench.report_questions import LONGEST, pick, pieces_of, said_of
-from sama_video.bench.runner import Job, run_shard
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder

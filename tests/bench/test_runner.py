@@ -14,7 +14,8 @@ import pytest
 from fake_bench import FakeModel, FakeSource, FakeTask, OpenedSource, box_track
 
 from sama_video.bench.keys import code_version
-from sama_video.bench.runner import Job, fitted, run_job, run_shard, survey
+from sama_video.bench.predicting import Job, fitted, run_shard, survey
+from sama_video.bench.runner import run_job
 from sama_video.bench.scoring import ToolsChoice, score_run
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sama_video.data.findings import FaultError, Findings
-from sama_video.data.mixture import BLOCK, Choice, Mixture, MixturePart
+from sama_video.data.mixture import BLOCK, Choice, Mixture
 from sama_video.data.mixture_order import Apportionment, permuted
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.records import TASKS, DialogueRecord, FileClip, RecordTurn, Task
 from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, VideoError

@@ -12,8 +12,8 @@ from sama_video.data.findings import Findings
 from sama_video.data.formats.from_records import read_record_clips
 from sama_video.data.preview import Preview, choose_records, write_preview
 from sama_video.data.records import DialogueRecord, FileClip, NoClip, RecordTurn, read_records, write_records
+from sama_video.data.stores.opening import open_store
 from sama_video.data.stores.parquet import write_parquet
-from sama_video.data.stores.store import open_store
 from sama_video.dialogue.turns import RegionPrompt
 from sama_video.errors import DataError
 from sama_video.regions.masklet import Masklet

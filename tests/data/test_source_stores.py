@@ -16,13 +16,14 @@ from sama_video.data.clips import FrameClip
 from sama_video.data.describing import describe
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.formats import FORMATS, AnnotatedClip, AnnotatedObject, to_records
-from sama_video.data.mixture import Mixture, MixturePart
+from sama_video.data.mixture import Mixture
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.preview import Preview, choose_records
 from sama_video.data.records import DialogueRecord, FileClip, NoClip
 from sama_video.data.sources import chat_univi, llava, osprey
 from sama_video.data.sources.layouts import find_layouts
-from sama_video.data.stores.opening import LAYOUTS, layout_of
-from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
+from sama_video.data.stores.opening import LAYOUTS, layout_of, open_store
+from sama_video.data.stores.store import RecordStore, StoreOptions
 from sama_video.dialogue.markup import REGION_TAG, SEG
 from sama_video.errors import DataError
 from sama_video.regions.masklet import Masklet

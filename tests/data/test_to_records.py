@@ -15,8 +15,8 @@ from tiny_sama import FRAMES, MEVIS, TinySama, box_rle, write_frames, write_json
 from sama_video.data.findings import FaultError
 from sama_video.data.mask_files import MaskFile
 from sama_video.data.records import DialogueRecord, FileClip, read_records, write_records
-from sama_video.data.stores.opening import LAYOUTS
-from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
+from sama_video.data.stores.opening import LAYOUTS, open_store
+from sama_video.data.stores.store import RecordStore, StoreOptions
 from sama_video.dialogue.markup import INTERLEAVED_MASKS, REGION_TAG, SEG, parse_answer
 from sama_video.errors import DataError
 from sama_video.regions.shapes import Box, Mask, Points

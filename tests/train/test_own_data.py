@@ -9,7 +9,7 @@ from shared_folders import REPOSITORY
 from sama_video.data.findings import Findings
 from sama_video.data.formats import FORMATS
 from sama_video.data.records import read_records, write_records
-from sama_video.data.stores.store import open_store
+from sama_video.data.stores.opening import open_store
 from sama_video.errors import DataError
 from sama_video.train.tuning.own_data import prepare_own_data
 from sama_video.train.tuning.recipes import read_recipe

@@ -13,7 +13,7 @@ from sama_video.errors import CheckpointError, ConfigError
 from sama_video.train.config import load_recipe
 from sama_video.train.engine import train
 from sama_video.train.run_folder import RunFolder
-from sama_video.train.stages import STAGES, going_on
+from sama_video.train.stages import STAGES, going_on, reading
 from sama_video.train.stages.joint import JointStage
 from sama_video.train.stages.reading import HEADS
 from sama_video.train.stages.refer import ReferStage
@@ -51,7 +51,7 @@ def folder(run, tmp_path_factory):
 
 @pytest.fixture
 def few_head_steps(monkeypatch):
-    monkeypatch.setattr(going_on, "_HEAD_STEPS", 6)
+    monkeypatch.setattr(reading, "_HEAD_STEPS", 6)
 
 
 def _text(stage):

@@ -64,7 +64,7 @@ class InputSettings:
     """One source of clips; exactly one of the first four says which.
 
     Attributes:
-        records: What `data.record_store.open_store` opens, with `layout`, `root` and `split`.
+        records: What `data.stores.opening.open_store` opens, with `layout`, `root` and `split`.
         annotations: A file or folder of an annotation tool, with `format` and `media`.
         clips: A folder of clips, with `prompts`, a JSON file of boxes or points in each.
         synthetic: Drawn clips.

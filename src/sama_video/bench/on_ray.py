@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, no_type_check
 
 from sama_video.bench.models import one_line
+from sama_video.bench.predicting import Job, Predictor, Report, progress_of
 from sama_video.bench.records import prediction_to_json
-from sama_video.bench.runner import Job, Predictor, Report, progress_of
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import Question, RunFolder, RunInfo
 from sama_video.bench.task import Json, Prediction

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal, TypeAlias
 
 from sama_video.bench.models import one_line
-from sama_video.bench.runner import Job, Report, run_shard
+from sama_video.bench.predicting import Job, Report, run_shard
 from sama_video.bench.sharding import Shard
 from sama_video.bench.store import RunFolder
 from sama_video.errors import SamaError

@@ -18,9 +18,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from sama_video.data.building.draws import hash_of
 from sama_video.data.findings import FaultError
 from sama_video.data.mixture_order import MAX_SEED, Apportionment, permuted, shuffled_block
-from sama_video.data.mixture_shares import Number, lanes_of, pass_length
+from sama_video.data.mixture_shares import MixturePart, Number, lanes_of, pass_length
 from sama_video.data.records import DialogueRecord, Task
-from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError, DialogueError, RegionError, VideoError
 
 Item = TypeVar("Item")
@@ -38,20 +37,6 @@ REFUSALS: Final = (DataError, VideoError, RegionError, DialogueError)
 """Errors that say that a record is unusable; anything else is a mistake of the program or its settings."""
 
 _LOGGER: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class MixturePart:
-    """One source of a mixture.
-
-    Attributes:
-        name: Unique in the mixture; seeds the part's order, so a part keeps it when others come and go.
-        weight: Share of the draws, or passes for each pass of a part of weight 1; see `Mixture`.
-    """
-
-    name: str
-    store: RecordStore
-    weight: Number = 1
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,33 @@
-"""Which share of a mixture's draws goes to each part and task."""
+"""The parts of a mixture, and which share of its draws goes to each and to each task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
 from sama_video.data.records import TASKS, Task
+from sama_video.data.stores.store import RecordStore
 from sama_video.errors import DataError
-
-if TYPE_CHECKING:
-    from sama_video.data.mixture import MixturePart
 
 Number: TypeAlias = int | float | Fraction
 """A weight. A float counts as the decimal number that it is written as: 0.1 is a tenth."""
+
+
+@dataclass(frozen=True)
+class MixturePart:
+    """One source of a mixture.
+
+    Attributes:
+        name: Unique in the mixture; seeds the part's order, so a part keeps it when others come and go.
+        weight: Share of the draws, or passes for each pass of a part of weight 1; see `Mixture`.
+    """
+
+    name: str
+    store: RecordStore
+    weight: Number = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ class Lane:
         return place if self.indices is None else int(self.indices[place])
 
 
-def lanes_of(parts: "Sequence[MixturePart]", balance: str | Mapping[str, Number], weighting: str) -> tuple[Lane, ...]:
+def lanes_of(parts: Sequence[MixturePart], balance: str | Mapping[str, Number], weighting: str) -> tuple[Lane, ...]:
     """The lanes of a mixture, in the order of its parts and, inside a part, of `TASKS`.
 
     Raises:
@@ -86,7 +98,7 @@ def pass_length(sizes: Sequence[int], weights: Sequence[Number], weighting: str)
     return max(1, round(sum(weight * size for weight, size in zip(stated, sizes, strict=True))))
 
 
-def _check(parts: "Sequence[MixturePart]", balance: str | Mapping[str, Number], weighting: str) -> None:
+def _check(parts: Sequence[MixturePart], balance: str | Mapping[str, Number], weighting: str) -> None:
     if not parts:
         raise DataError("the mixture has no parts; give at least one.")
     names = [part.name for part in parts]
@@ -101,7 +113,7 @@ def _check(parts: "Sequence[MixturePart]", balance: str | Mapping[str, Number], 
         raise DataError(f"weighting is {weighting!r}; give draws or passes.")
 
 
-def _by_task(part: "MixturePart") -> dict[Task, Int[np.ndarray, " records"]]:
+def _by_task(part: MixturePart) -> dict[Task, Int[np.ndarray, " records"]]:
     codes = part.store.task_codes()
     found: dict[Task, Int[np.ndarray, " records"]] = {}
     for code, task in enumerate(TASKS):

@@ -13,9 +13,10 @@ import pytest
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.records import TASKS, DialogueRecord, FileClip, RecordTurn, write_records
 from sama_video.data.stores.jsonl import SUFFIX, JsonlStore, index_places
+from sama_video.data.stores.opening import open_store
 from sama_video.data.stores.packing import PackedItems
 from sama_video.data.stores.parquet import write_parquet
-from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
+from sama_video.data.stores.store import RecordStore, StoreOptions
 from sama_video.errors import DataError, MissingExtraError
 from sama_video.regions.masklet import Masklet
 

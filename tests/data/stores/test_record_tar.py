@@ -15,7 +15,7 @@ from PIL import Image
 from sama_video.data.checking import CheckReport, check_folder
 from sama_video.data.describing import describe
 from sama_video.data.findings import FaultError, Findings
-from sama_video.data.stores.store import open_store
+from sama_video.data.stores.opening import open_store
 from sama_video.data.stores.tar import TarClip, TarStore
 from sama_video.errors import DataError
 from sama_video.video import write_video

@@ -8,7 +8,7 @@ import torch
 from tiny_model import build_processor
 from tuning_world import ListStore, synthetic_record, tiny_base, tiny_settings, verbal
 
-from sama_video.data.mixture import MixturePart
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.records import DialogueRecord, NoClip, RecordTurn
 from sama_video.errors import ConfigError, DataError
 from sama_video.model.presets import preset_config

@@ -12,7 +12,8 @@ from sama_video.annotate.subject_json import clip_to_json
 from sama_video.data.findings import FaultError, Findings
 from sama_video.data.records import DialogueRecord, FileClip
 from sama_video.data.stores.json_values import Scalar
-from sama_video.data.stores.store import RecordStore, StoreOptions, open_store
+from sama_video.data.stores.opening import open_store
+from sama_video.data.stores.store import RecordStore, StoreOptions
 from sama_video.data.synthetic.diagnostic import DiagnosticWorld
 from sama_video.data.synthetic.export import RECORDS, SynthSettings, write_synth
 from sama_video.data.synthetic.levels import seeds_of

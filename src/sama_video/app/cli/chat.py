@@ -1,7 +1,6 @@
 """`sama chat`: questions from the command line, or an interactive prompt."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +13,8 @@ from sama_video.app.cli.options import (
     model_options,
     out_option,
 )
-from sama_video.app.cli.output import Output, by_total, output_option
+from sama_video.app.cli.output import Output, output_option
 from sama_video.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sama_video.chat.answer import Answer
-    from sama_video.chat.session import ChatSession
 
 
 @click.command(cls=AskCommand)
@@ -37,7 +32,7 @@ def command(video: str, asks: tuple[Ask, ...], model_options: ModelOptions, out:
     if not asks and output.as_json:
         raise ConfigError("--json needs at least one --ask; the interactive prompt prints for people.")
     folder = make_folder(out) if out is not None else None
-    from sama_video.app.cli.talk import open_session
+    from sama_video.app.cli.talk import open_session, print_turn, save
 
     session = open_session(video, model_options, output)
     try:
@@ -54,40 +49,3 @@ def command(video: str, asks: tuple[Ask, ...], model_options: ModelOptions, out:
         from sama_video.chat.storage import session_json
 
         output.document(session_json(session))
-
-
-def print_turn(session: "ChatSession", ask: Ask, output: Output, *, echo: bool = True) -> "Answer":
-    """Ask, print the answer as it comes, then what its phrases are bound to.
-
-    Args:
-        echo: Whether to print the question first, as nobody typed it just now.
-    """
-    from sama_video.chat.answer import AnswerReady, TextDelta
-
-    answer = None
-    with output.progress("tracking", session.clip.num_frames) as advance:
-        for event in session.stream(ask.text, ask.regions, ground=ask.ground, progress=by_total(advance)):
-            if echo:  # only now: a question that is refused gets no answer below it
-                output.line(f"> {ask.text}")
-                echo = False
-            if isinstance(event, TextDelta):
-                output.piece(event.text)
-            elif isinstance(event, AnswerReady):
-                answer = event.answer
-    output.line()
-    assert answer is not None, "a turn ends with its answer"
-    for phrase in answer.phrases:
-        bound = phrase.object_id or f"no mask: {phrase.reason}"
-        output.line(f"    {phrase.text}  ->  {bound}")
-    return answer
-
-
-def save(session: "ChatSession", folder: Path | None, output: Output) -> None:
-    """Write the session into the folder asked for, if one was and anything was said or shown."""
-    if folder is None or not (session.dialogue.turns or session.book.object_ids):
-        return
-    from sama_video.app.results import write_session
-
-    with output.progress("writing overlay", session.clip.num_frames) as advance:
-        write_session(session, folder, advance)
-    output.line(f"saved in {folder}")

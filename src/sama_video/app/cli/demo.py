@@ -14,8 +14,7 @@ from sama_video.app.cli.output import Output, output_option
 def command(out: Path | None, output: Output) -> None:
     """Talk about the bundled clip with the bundled model: three grounded turns, written to --out (sama-demo)."""
     folder = make_folder(out if out is not None else Path("sama-demo"))
-    from sama_video.app.cli.chat import print_turn, save
-    from sama_video.app.cli.talk import open_session
+    from sama_video.app.cli.talk import open_session, print_turn, save
     from sama_video.app.demo import load_demo
     from sama_video.chat.storage import session_json, write_json
     from sama_video.regions.shapes import Points

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sama_video.app.cli.options import Ask, make_folder
 from sama_video.app.cli.output import Output
+from sama_video.app.cli.talk import print_turn, save
 from sama_video.chat.session import ChatSession
 from sama_video.errors import SamaError
 from sama_video.regions.shapes import Box, Points, Region, region_to_json
@@ -66,8 +67,6 @@ class Prompt:
         if not line:
             return
         if not line.startswith("/"):
-            from sama_video.app.cli.chat import print_turn
-
             print_turn(self.session, Ask(line, tuple(self.pointed)), self.output, echo=False)
             self.pointed.clear()
             return
@@ -125,8 +124,6 @@ class Prompt:
 
     def save(self, words: list[str]) -> None:
         """Save the session and its overlays."""
-        from sama_video.app.cli.chat import save
-
         folder = Path(words[0]) if words else self.folder or Path("sama-session")
         save(self.session, make_folder(folder), self.output)
 

@@ -1,5 +1,6 @@
-"""Which store reads a path: told by its name and the files in it."""
+"""Records by their path: its name and the files in it tell which store reads them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from sama_video.data.sources.sama import RECORD_FILE
 from sama_video.data.sources.to_records import OPENERS, open_source
 from sama_video.data.stores.jsonl import JsonlStore
 from sama_video.data.stores.parquet import ParquetStore, shard_files
-from sama_video.data.stores.store import RecordStore, StoreOptions
+from sama_video.data.stores.store import DEFAULTS, RecordStore, StoreOptions
 from sama_video.data.stores.tar import TarStore, tar_files
 from sama_video.errors import DataError
 
@@ -21,8 +22,30 @@ LAYOUTS: Final = (*OWN, *OPENERS)
 """Names that `open_store` takes."""
 
 
-def open_layout(path: Path, layout: str, options: StoreOptions, root: Path | None, strict: bool) -> RecordStore:
-    """Open records; see `open_store`."""
+def open_store(
+    path: str | os.PathLike[str],
+    layout: str = "auto",
+    *,
+    options: StoreOptions = DEFAULTS,
+    root: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+) -> RecordStore:
+    """Open records without reading them.
+
+    Args:
+        path: A JSON Lines file, a folder of such files or of Parquet or WebDataset shards, or the folder of a published
+            data set (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`), or
+            annotations of another tool.
+        layout: One of `LAYOUTS`, or "auto" to tell it by names and files.
+        options: How entries of published data sets become records.
+        root: Folder that the clips of our own records are named relative to; that of the file if not given.
+        strict: Raise the first fault instead of counting it.
+
+    Raises:
+        DataError: There is nothing of a known layout, or no record in it.
+        MissingExtraError: Parquet, without pyarrow.
+    """
+    path = Path(path)
     if layout != "auto" and layout not in LAYOUTS:
         raise DataError(f"layout {layout!r} is unknown; layouts are auto, {', '.join(LAYOUTS)}.")
     if not path.exists():
@@ -31,16 +54,17 @@ def open_layout(path: Path, layout: str, options: StoreOptions, root: Path | Non
     layout = layout_of(path) if layout == "auto" else layout
     if layout in OPENERS:
         return open_source(path, layout, options, findings)
+    clips = None if root is None else Path(root)
     store: RecordStore
     if layout == "parquet":
         files = [path] if path.is_file() else shard_files(path)
-        store = ParquetStore(_some(files, path, "Parquet shard"), root, findings)
+        store = ParquetStore(_some(files, path, "Parquet shard"), clips, findings)
     elif layout == "webdataset":
         files = [path] if path.is_file() else tar_files(path)
         store = TarStore(_some(files, path, "tar shard"), findings)
     else:
         files = [path] if path.is_file() else record_files(path)
-        store = JsonlStore(_some(files, path, ".jsonl file"), root, findings)
+        store = JsonlStore(_some(files, path, ".jsonl file"), clips, findings)
     return store
 
 

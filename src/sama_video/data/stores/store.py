@@ -8,17 +8,15 @@ Opening a store looks at record files alone, never at a mask or a frame; a recor
 and are gone with it. Stores hold no open file, are cheap to pickle, and may be read by many processes at once.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 
-from sama_video.data.findings import Findings
+from sama_video.data.findings import FaultError, Findings
 from sama_video.data.records import TASKS, DialogueRecord, Task
 from sama_video.errors import DataError
 
@@ -122,8 +120,6 @@ class RecordStore(ABC):
         Raises:
             FaultError: The findings are strict, and a record cannot be used.
         """
-        from sama_video.data.findings import FaultError
-
         for index in range(len(self)):
             try:
                 yield self.record(index)
@@ -134,31 +130,3 @@ class RecordStore(ABC):
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of {self.name}, which has {len(self)} (0-{len(self) - 1})")
         return index
-
-
-def open_store(
-    path: str | os.PathLike[str],
-    layout: str = "auto",
-    *,
-    options: StoreOptions = DEFAULTS,
-    root: str | os.PathLike[str] | None = None,
-    strict: bool = False,
-) -> RecordStore:
-    """Open records without reading them.
-
-    Args:
-        path: A JSON Lines file, a folder of such files or of Parquet or WebDataset shards, or the folder of a published
-            data set (`sama239k_data`, `video_datas/mevis`, `ref_seg/refcoco`, ...; the file `Ref-SAV.json`), or
-            annotations of another tool.
-        layout: One of `LAYOUTS`, or "auto" to tell it by names and files.
-        options: How entries of published data sets become records.
-        root: Folder that the clips of our own records are named relative to; that of the file if not given.
-        strict: Raise the first fault instead of counting it.
-
-    Raises:
-        DataError: There is nothing of a known layout, or no record in it.
-        MissingExtraError: Parquet, without pyarrow.
-    """
-    from sama_video.data.stores.opening import open_layout
-
-    return open_layout(Path(path), layout, options, None if root is None else Path(root), strict)

@@ -1,7 +1,7 @@
-"""What training needs of a finished model and the model does not hold: prompts of names, and heads that read states."""
+"""What training needs of a finished model and the model does not hold: prompts of names."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,19 +11,15 @@ from torch import Tensor
 from sama_video.errors import CheckpointError
 from sama_video.train import losses
 from sama_video.train.lessons.attributes import NUM_CLASSES
-
-if TYPE_CHECKING:
-    from sama_video.train.stages.language import LanguageStage
+from sama_video.train.stages.language import LanguageStage
 
 _DIALOGUES: Final = 320
 _BATCH: Final = 8
 _LARGEST_ERROR: Final = 0.05
-_HEAD_STEPS: Final = 120
-_HEAD_RATE: Final = 3e-3
 
 
 @torch.no_grad()
-def prompts_of_names(stage: "LanguageStage") -> dict[str, Tensor]:
+def prompts_of_names(stage: LanguageStage) -> dict[str, Tensor]:
     """Weights of the attribute prompts, read off what the model's `[SEG]`s say after each name.
 
     A prompt is the sum of its colour's and its shape's row, by least squares over dialogues without pictures; texture
@@ -50,20 +46,3 @@ def prompts_of_names(stage: "LanguageStage") -> dict[str, Tensor]:
         )
     rows = [*solution.split(counts), *(solution.new_zeros(count, solution.shape[1]) for count in NUM_CLASSES[2:])]
     return {f"attribute_prompts.tables.{i}.weight": table.contiguous() for i, table in enumerate(rows)}
-
-
-def acquaint_heads(stage: "LanguageStage") -> None:
-    """Let fresh heads learn to read a model that is well trained, before what they say of it moves the model."""
-    parameters = [parameter for head in stage.heads for parameter in head.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=_HEAD_RATE)
-    for step in range(_HEAD_STEPS):
-        batch = stage.seen_batch(np.random.default_rng([stage.run.seed, step]))
-        with torch.no_grad():
-            embeds, features = stage.read_pictures(batch)
-            _, layers = stage.read(embeds)
-        assert features is not None
-        loss = torch.stack(list(stage.readings(features, layers, batch).values())).sum()
-        optimizer.param_groups[0]["lr"] = _HEAD_RATE * (1 - step / _HEAD_STEPS)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss, inputs=parameters)
-        optimizer.step()

@@ -39,7 +39,6 @@ from sama_video.train.lessons.scenes import cell_labels
 from sama_video.train.lessons.worlds import PlainWorld
 from sama_video.train.stages.base import Logs, Weights, load_strictly, low_precision, part_of
 from sama_video.train.stages.dialogue_batch import DialogueBatch, MaskTargets
-from sama_video.train.stages.going_on import acquaint_heads
 from sama_video.train.stages.looking import gaze_loss
 from sama_video.train.stages.reading import HEADS, ReadingStage, last_read
 from sama_video.train.stages.scores import Scores, asked_attribute
@@ -102,7 +101,7 @@ class LanguageStage(ReadingStage):
         learnt = {part.split(".")[0] for name, result in results.items() if name != STARTING_MODEL for part in result}
         self.settle_grounding_head(results, STARTING_MODEL not in results or "grounding_head" in learnt)
         if STARTING_MODEL in results and not learnt & set(HEADS) and set(PICTURE_PARTS) & set(self.trained_parts):
-            acquaint_heads(self)
+            self.acquaint_heads(self._misread)
 
     def settle_grounding_head(self, results: Mapping[str, Weights], speaks_codes: bool) -> None:
         """Make the `[SEG]`s of a finished model say the codes that the stages before SAM 2 teach.
@@ -344,6 +343,15 @@ class LanguageStage(ReadingStage):
         return rows
 
     # parts
+
+    def _misread(self, number: int) -> Float[Tensor, ""]:
+        """How far off the heads are on one batch, which the model itself learns nothing from."""
+        batch = self.seen_batch(np.random.default_rng([self.run.seed, number]))
+        with torch.no_grad():
+            embeds, features = self.read_pictures(batch)
+            _, layers = self.read(embeds)
+        assert features is not None
+        return torch.stack(list(self.readings(features, layers, batch).values())).sum()
 
     def _batch(self, rows: Sequence[TrainingInputs], classes: Sequence[np.ndarray], **pictures: Any) -> DialogueBatch:
         ids, labels = pad_rows(rows, self.processor.tokenizer.pad_token_id)

@@ -1,6 +1,6 @@
 """What heads, which no model keeps, read off its frame tokens and its decoder's states while it learns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -18,6 +18,9 @@ from sama_video.train.stages.dialogue_batch import DialogueBatch
 
 HEADS: Final = ("cell_head", "place_head", "centre_head", "look_head", "move_head")
 """Read what the states should tell; handed on between the stages, and no part of a finished model."""
+
+_HEAD_STEPS: Final = 120
+_HEAD_RATE: Final = 3e-3
 
 
 class ReadingStage(Stage):
@@ -44,6 +47,21 @@ class ReadingStage(Stage):
     def heads(self) -> tuple[nn.Module, ...]:
         """The heads of `HEADS`."""
         return tuple(getattr(self, name) for name in HEADS)
+
+    def acquaint_heads(self, loss_of: Callable[[int], Float[Tensor, ""]]) -> None:
+        """Let fresh heads learn to read a model that is well trained, before what they say of it moves the model.
+
+        Args:
+            loss_of: How far off the heads are on the batch of a number, from 0; nothing else is moved by it.
+        """
+        parameters = [parameter for head in self.heads for parameter in head.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=_HEAD_RATE)
+        for step in range(_HEAD_STEPS):
+            loss = loss_of(step)
+            optimizer.param_groups[0]["lr"] = _HEAD_RATE * (1 - step / _HEAD_STEPS)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss, inputs=parameters)
+            optimizer.step()
 
     def readings(
         self, features: Float[Tensor, "frames tokens dim"], layers: Sequence[Tensor], batch: DialogueBatch

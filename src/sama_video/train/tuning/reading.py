@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import Dataset, Sampler
 
-from sama_video.data.mixture import Choice, Drawn, Mixture, MixturePart, Refusal
+from sama_video.data.mixture import Choice, Drawn, Mixture, Refusal
+from sama_video.data.mixture_shares import MixturePart
 from sama_video.data.records import DialogueRecord, NoClip
 from sama_video.errors import ConfigError
 from sama_video.train.tuning.collate import ReadExample

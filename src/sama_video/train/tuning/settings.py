@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from sama_video.data.mixture_shares import pass_length
-from sama_video.data.stores.store import DEFAULTS, RecordStore, StoreOptions, open_store
+from sama_video.data.stores.opening import open_store
+from sama_video.data.stores.store import DEFAULTS, RecordStore, StoreOptions
 from sama_video.errors import ConfigError
 
 ENGINES = ("ddp", "fsdp2", "deepspeed")
@@ -35,7 +36,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """One set of records, as `data.record_store.open_store` takes it.
+    """One set of records, as `data.stores.opening.open_store` takes it.
 
     Attributes:
         path: A record file or a data set's folder; relative to `SAMA_DATA` unless absolute.

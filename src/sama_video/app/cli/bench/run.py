@@ -102,7 +102,8 @@ def command(
     with sama bench score.
     """
     from sama_video.bench.models import ModelChoice
-    from sama_video.bench.runner import Job, run_job
+    from sama_video.bench.predicting import Job
+    from sama_video.bench.runner import run_job
     from sama_video.bench.sharding import Shard, launched
     from sama_video.bench.store import RunFolder
     from sama_video.bench.task import TaskOptions
