@@ -126,6 +126,6 @@ OTHER_HAND = Section(
     """No speed, but reach: shapes and colours of the nano's vocabulary, drawn by Pillow with nothing of the project's
 generators: other colour values, outlines, sizes, backgrounds and paths, no textures; 24 frames of 256 x 256. Click, box
 and outline are on the first frame, the outline is followed over the others. Ways are asked for as the nano's own world
-asks, and in other words, which it takes for another question.""",
+asks, and in other words, which no training had: with diagonals to choose from.""",
     other_hand,
 )
