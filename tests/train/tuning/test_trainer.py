@@ -150,7 +150,7 @@ def test_an_unwritable_folder_is_told_before_anything_starts(tmp_path: Path) -> 
 def test_a_disk_that_fills_up_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sama_video.train.tuning import engine
 
-    save = engine.save_file
+    save = engine.save_weights
 
     def full(weights: dict, path: Path) -> None:
         if "checkpoint-3" in str(path):
@@ -158,7 +158,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(tmp_path: Path, monkey
             raise OSError(28, "No space left on device")
         save(weights, path)
 
-    monkeypatch.setattr(engine, "save_file", full)
+    monkeypatch.setattr(engine, "save_weights", full)
     settings = replace(SETTINGS, engine=replace(SETTINGS.engine, checkpoint_every=1))
     with pytest.raises(ConfigError, match="No space left on device"):
         tune(settings, tmp_path / "run", base=tiny_base(), stream=tiny_mixture())
