@@ -25,7 +25,7 @@ SMALL = [
     "start_from=nano",
     "joint.steps=2",
     "joint.batch=1",
-    "joint.turns=4",
+    "joint.turns=8",
     "joint.mask_share=0",
     "joint.text_share=0",
     "joint.evaluation_scenes=4",
@@ -55,9 +55,8 @@ def few_head_steps(monkeypatch):
 
 
 def _text(stage):
-    """The loss in words in the middle of a few dialogues; one asks for a thing that the world has no word for."""
     with torch.no_grad():
-        return np.median([stage(stage.seen_batch(np.random.default_rng(seed)))[1]["text"] for seed in range(4)])
+        return np.mean([stage(stage.seen_batch(np.random.default_rng(seed)))[1]["text"] for seed in range(4)])
 
 
 def _read(stage, batch):
@@ -85,7 +84,7 @@ def test_a_stage_goes_on_from_where_the_model_is(run, folder, few_head_steps):
     head = joint.sama.model.grounding_head
     joint.start({STARTING_MODEL: folder.result(STARTING_MODEL)})
     assert torch.equal(head.linear_2.weight, folder.result(STARTING_MODEL)["grounding_head.linear_2.weight"])
-    assert _text(joint) < 0.3 < fresh_text
+    assert _text(joint) < 0.3 < 0.6 < fresh_text
     with torch.no_grad():
         batch = joint.seen_batch(np.random.default_rng(5))
         features, layers = _read(joint, batch)
